@@ -281,15 +281,14 @@ test('failures of some keys are one error with the outcome of each', () => {
   throwFailures('op', keys, undefined)
   throwFailures('op', keys, new Map())
   const failures = new Map([[1, new Error('not stored')]])
-  const thrown = (() => {
-    try {
-      throwFailures('op', keys, failures, ['of a'])
-    } catch (error) {
-      return error as BatchError
-    }
-  })()
+  let thrown: unknown
+  try {
+    throwFailures('op', keys, failures, ['of a'])
+  } catch (error) {
+    thrown = error
+  }
   expect(thrown).toBeInstanceOf(BatchError)
-  expect(thrown?.outcomes).toMatchObject([
+  expect((thrown as BatchError).outcomes).toMatchObject([
     { status: 'fulfilled', value: 'of a' },
     { status: 'rejected', reason: { key: 'b', operation: 'op' } },
   ])

@@ -125,7 +125,7 @@ test('close waits for the nodes, and for those that were removed', async () => {
 test.each<[string, Error, { connected: boolean; serverVersion: string }, boolean]>([
   ['invalid data', new ProtocolMismatchError('x'), { connected: false, serverVersion: '1' }, true],
   ['no reply', new Error('closed'), { connected: true, serverVersion: '' }, true],
-  ['a late reply', new DeadlineError('late'), { connected: true, serverVersion: '' }, false],
+  ['a late reply', new DeadlineError(), { connected: true, serverVersion: '' }, false],
   ['a lost connection', new Error('closed'), { connected: true, serverVersion: '1.6' }, false],
   ['no connection', new Error('refused'), { connected: false, serverVersion: '' }, false],
   [

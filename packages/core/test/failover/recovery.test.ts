@@ -1,0 +1,419 @@
+import { CacheError, channels } from '@stowage/core'
+import type { ByteStore } from '@stowage/core/driver'
+import { referenceStore } from '@stowage/testing'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { Recovery } from '../../src/failover/recovery/recovery.ts'
+
+const unreachable = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'x' })
+const readOnly = new CacheError('ERR_CACHE_REJECTED', 'refused', {
+  ...{ retryable: true, cause: new Error('READONLY') },
+})
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+})
+afterEach(() => {
+  vi.mocked(Math.random).mockRestore()
+  vi.useRealTimers()
+})
+
+/** A recovery between two stores, and what happens when, in milliseconds. */
+function setUp({ isShared = true, hasScan = true, journal = 100 } = {}) {
+  const timeline: string[] = []
+  const startedAt = performance.now()
+  const note = (event: string) => {
+    timeline.push(`${Math.round(performance.now() - startedAt)} ${event}`)
+  }
+  const items = referenceStore({ clock: { now: () => performance.now(), sleep: async () => {} } })
+  const state = { isDown: false, before: (_call: string): unknown => undefined }
+  const primary = new Proxy(items, {
+    get(target, name) {
+      const member = Reflect.get(target, name, target)
+      if (name === 'scan' && !hasScan) return undefined
+      if (name === 'name') return 'primary'
+      if (typeof member !== 'function' || name === 'scan') return member
+      return async (...args: unknown[]) => {
+        const isRead = args[1] !== null && typeof args[1] === 'object'
+        const call =
+          `${String(name)} ${args[0] ?? ''}${isRead ? ` ${JSON.stringify(args[1])}` : ''}`.trim()
+        if (!call.includes('~probe')) note(call)
+        await state.before(call)
+        if (state.isDown) throw unreachable
+        return member.apply(target, args)
+      }
+    },
+  }) as unknown as ByteStore
+  const fallback = {
+    ...{ isShared, store: { name: 'fallback' }, onReplaced: () => {} },
+    get: async () => undefined,
+    deleteMany: async (keys: string[]) => note(`fallback deletes ${keys}`),
+    refresh: () => note('refresh'),
+    renew: async (isAway: boolean) => note(`renew ${isAway}`),
+    drop: async () => note('drop'),
+    end: async () => note('end'),
+  }
+  const settings = { share: 0.5, calls: 4, windowMs: 2_000, probeMs: 1_000, journal, settleMs: 300 }
+  const recovery = new Recovery(primary, fallback as never, settings)
+  recovery.onSettled((keys) => note(`settled ${keys ?? 'all'}`))
+  const onFailover = (event: unknown) => {
+    const {
+      store,
+      fallback: other,
+      phase,
+      journal: size,
+      hasOverflown,
+    } = event as Record<string, unknown>
+    note(`${store} ${other} ${phase} ${size} ${hasOverflown}`)
+  }
+  const onBreaker = (event: unknown) => {
+    const { store, state: breaker, error } = event as Record<string, unknown>
+    note(`${store} ${breaker}${error === undefined ? '' : ` ${(error as Error).message}`}`)
+  }
+  channels.failover.subscribe(onFailover)
+  channels.breaker.subscribe(onBreaker)
+  onTestFinished(async () => {
+    channels.failover.unsubscribe(onFailover)
+    channels.breaker.unsubscribe(onBreaker)
+    state.isDown = false
+    await recovery.close()
+  })
+  const succeed = (calls: number) => {
+    for (let call = 0; call < calls; call++) recovery.rate.succeed(undefined)
+  }
+  const fail = (calls: number) => {
+    for (let call = 0; call < calls; call++) recovery.noteFailure(unreachable)
+  }
+  /** What happens in the next milliseconds. */
+  const next = async (ms: number) => {
+    await vi.advanceTimersByTimeAsync(ms)
+    return timeline.splice(0)
+  }
+  return { recovery, state, items, fallback, succeed, fail, next, timeline }
+}
+
+const phase = (name: string, size = 0, hasOverflown = false) =>
+  `primary fallback ${name} ${size} ${hasOverflown}`
+const settlingRead = 'get ~settling {"consistency":"strong"}'
+/** Events of the same moment. */
+const at = (ms: number, ...events: string[]) => events.map((event) => `${ms} ${event}`)
+const renewals = (from: number, to: number, isAway: boolean) =>
+  Array.from({ length: (to - from) / 100 + 1 }, (_, step) => `${from + step * 100} renew ${isAway}`)
+
+describe('the way back', () => {
+  test('after a few failures deletes what they may have changed, twice', async () => {
+    const { recovery, succeed, next } = setUp()
+    succeed(20)
+    recovery.noteFailedChange(['k'], unreachable)
+    recovery.noteFailedChange(['r'], readOnly)
+    expect(await next(1_500)).toEqual([
+      ...at(0, phase('partial')),
+      ...at(100, 'renew false', 'deleteMany k,r'),
+      ...renewals(200, 400, false),
+      ...at(400, 'delete k', 'settled k', 'ping', phase('primary'), 'settled all', 'end'),
+    ])
+  })
+
+  test('after most calls of a moment have failed begins with a ping', async () => {
+    const { fail, next } = setUp()
+    fail(1)
+    expect(await next(1_500)).toEqual([
+      ...at(0, phase('partial'), 'refresh', phase('suspected')),
+      ...at(0, 'renew true', 'ping', phase('settling'), 'set ~settling'),
+      ...renewals(100, 300, true),
+      ...at(300, settlingRead, phase('partial'), 'settled all'),
+      ...renewals(400, 600, false),
+      ...at(600, 'ping', phase('primary'), 'settled all', 'end'),
+    ])
+  })
+
+  test.each([
+    [0, 800],
+    [0.5, 1_000],
+    [1, 1_200],
+  ])('after an outage is found by pings: %d, every %d ms', async (random, interval) => {
+    vi.mocked(Math.random).mockReturnValue(random)
+    const { recovery, state, fail, next } = setUp()
+    state.isDown = true
+    fail(4)
+    recovery.noteChange('k')
+    expect(recovery.phase).toBe('fallback')
+    const pinged = (ms: number) =>
+      at(ms, 'renew true', 'primary half-open', 'ping', 'primary open down')
+    expect(await next(2.5 * interval)).toEqual([
+      ...at(0, phase('partial'), 'refresh', phase('suspected')),
+      ...at(0, 'refresh', phase('fallback'), 'primary open down'),
+      ...[0, interval, 2 * interval].flatMap(pinged),
+    ])
+    fail(4)
+    state.isDown = false
+    const back = 3 * interval
+    expect(await next(2_500)).toEqual([
+      ...at(back, 'renew true', 'primary half-open', 'ping', 'primary closed'),
+      ...at(back, phase('settling', 1), 'set ~settling', 'delete k'),
+      ...renewals(back + 100, back + 300, true),
+      ...at(back + 300, settlingRead, phase('partial'), 'settled all'),
+      ...renewals(back + 400, back + 600, false),
+      ...at(back + 600, 'ping', phase('primary'), 'settled all', 'end'),
+    ])
+  })
+
+  test('drops the items of a fallback store that others do not write to', async () => {
+    const { recovery, state, fail, next } = setUp({ isShared: false })
+    state.isDown = true
+    fail(1)
+    recovery.noteChange('k')
+    expect(await next(900)).toEqual([
+      ...at(0, phase('partial'), 'refresh', phase('suspected')),
+      ...at(0, 'renew true', 'ping', 'refresh', phase('fallback', 1), 'primary open down'),
+    ])
+    state.isDown = false
+    expect(await next(450)).toEqual([
+      ...at(1_000, 'renew true', 'primary half-open', 'ping', 'primary closed'),
+      ...at(1_000, phase('settling', 1), 'set ~settling', 'delete k'),
+      ...renewals(1_100, 1_300, true),
+      ...at(1_300, settlingRead, 'drop', phase('partial'), 'settled all'),
+    ])
+  })
+
+  test('deletes what changes while it settles, and marks that it does', async () => {
+    const { recovery, fail, next } = setUp()
+    fail(1)
+    await next(50)
+    recovery.noteChange('k')
+    expect(await next(100)).toEqual([...at(100, 'renew true', 'set ~settling', 'delete k')])
+  })
+
+  test('waits for other processes that settle, but not for ever', async () => {
+    const { items, fail, next } = setUp()
+    fail(1)
+    await next(0)
+    items.set('~settling', 'by another one')
+    expect((await next(2_950)).at(-1)).toBe(`2900 ${settlingRead}`)
+    expect(await next(60)).toEqual(at(3_000, 'renew true', phase('partial'), 'settled all'))
+  })
+
+  test('does not wait for others if that cannot be found out', async () => {
+    const { state, fail, next } = setUp()
+    fail(1)
+    state.before = (call) => {
+      if (call === settlingRead || call === 'set ~settling') throw unreachable
+    }
+    expect((await next(310)).slice(-3)).toEqual(
+      at(300, settlingRead, phase('partial'), 'settled all'),
+    )
+  })
+
+  test('waits until all prefixes are cleared', async () => {
+    const { recovery, state, fail, next } = setUp()
+    state.isDown = true
+    fail(4)
+    await next(10)
+    recovery.noteClear('')
+    state.isDown = false
+    state.before = (call) => {
+      if (call === 'clear') throw unreachable
+    }
+    await next(2_000)
+    expect([recovery.phase, recovery.drain.isIncomplete]).toEqual(['settling', true])
+    state.before = () => undefined
+    await next(200)
+    expect(recovery.phase).toBe('partial')
+    recovery.noteClear('')
+    expect(recovery.drain.isIncomplete).toBe(false)
+  })
+
+  test('ends when nothing has failed for a while, and a ping is answered', async () => {
+    const { state, recovery, succeed, fail, next } = setUp()
+    succeed(20)
+    fail(1)
+    await next(250)
+    succeed(20)
+    fail(1)
+    expect((await next(250)).filter((event) => event.includes('ping'))).toEqual([])
+    state.isDown = true
+    const events = (await next(150)).filter((event) => !event.includes('renew'))
+    expect(events.slice(0, 3)).toEqual(at(600, 'ping', 'refresh', phase('suspected')))
+    expect(recovery.phase).toBe('fallback')
+  })
+
+  test('does not end if something fails during its ping', async () => {
+    const { recovery, succeed, fail, state, next } = setUp()
+    succeed(20)
+    fail(1)
+    state.before = (call) => {
+      if (call !== 'ping') return
+      succeed(20)
+      fail(1)
+    }
+    await next(310)
+    expect(recovery.phase).toBe('partial')
+  })
+})
+
+describe('a step', () => {
+  test('that fails is followed by the next one', async () => {
+    const { fallback, succeed, fail, next } = setUp()
+    const renew = vi.spyOn(fallback, 'renew').mockRejectedValue(new Error('down'))
+    succeed(20)
+    fail(1)
+    await next(250)
+    expect(renew).toHaveBeenCalledTimes(2)
+  })
+
+  test('that takes long is the only one', async () => {
+    const { recovery, state, succeed, fail, next } = setUp()
+    succeed(20)
+    fail(1)
+    recovery.noteChange('k')
+    state.before = (call) =>
+      call === 'delete k' && new Promise<void>((resolve) => setTimeout(resolve, 250))
+    await next(150)
+    succeed(20)
+    fail(1)
+    expect(await next(150)).toEqual([])
+    expect(await next(150)).toEqual(
+      at(450, 'renew false', 'ping', phase('primary'), 'settled all', 'end'),
+    )
+  })
+
+  test('is taken earlier if more calls fail', async () => {
+    const { state, succeed, fail, next } = setUp()
+    succeed(20)
+    fail(1)
+    await next(50)
+    state.isDown = true
+    fail(30)
+    expect((await next(1)).at(-1)).toBe('50 primary open down')
+  })
+
+  test('is not taken while only the primary store is used, or after close', async () => {
+    const { recovery, succeed, fail, next } = setUp()
+    expect(await next(1_000)).toEqual([])
+    succeed(20)
+    fail(1)
+    recovery.noteChange('k')
+    await recovery.close()
+    expect(await next(1_000)).toEqual([...at(1_000, phase('partial'), 'delete k')])
+    fail(1)
+    recovery.noteChange('l')
+    expect(await next(1_000)).toEqual([])
+    expect(recovery.phase).toBe('partial')
+  })
+})
+
+describe('close', () => {
+  test.each([
+    ['primary', 0, []],
+    ['fallback', 4, []],
+    ['settling', 1, at(0, 'delete k')],
+  ] as const)(
+    'deletes the journal if the primary store replies: %s',
+    async (name, failures, deletes) => {
+      const { recovery, state, fail, next } = setUp()
+      state.isDown = name === 'fallback'
+      fail(failures)
+      await next(0)
+      expect(recovery.phase).toBe(name)
+      recovery.drain.unsettled.add('k', false)
+      await recovery.close()
+      expect((await next(0)).filter((event) => event.includes('delete'))).toEqual(deletes)
+    },
+  )
+
+  test('waits for the deletes', async () => {
+    const { recovery, state, succeed, fail, next } = setUp()
+    succeed(20)
+    fail(1)
+    recovery.noteChange('k')
+    let isDeleted = false
+    state.before = async (call) => {
+      if (call !== 'delete k') return
+      await new Promise(setImmediate)
+      isDeleted = true
+    }
+    await recovery.close()
+    expect([isDeleted, await next(0)]).toEqual([true, at(0, phase('partial'), 'delete k')])
+  })
+})
+
+describe('what is used', () => {
+  test.each([
+    ['primary', false, false, false, false],
+    ['partial', true, false, false, true],
+    ['partial', false, false, false, false],
+    ['suspected', true, true, true, true],
+    ['fallback', false, true, true, true],
+    ['settling', true, true, true, true],
+  ] as const)('in the phase %s, shared %s', (name, isShared, isAway, readsFallback, isMirrored) => {
+    const { recovery } = setUp({ isShared })
+    recovery.phase = name
+    const { isAway: away, isMirrored: mirrored } = recovery
+    expect([away, recovery.readsFallback('k'), mirrored]).toEqual([
+      isAway,
+      readsFallback,
+      isMirrored,
+    ])
+    recovery.drain.unsettled.add('k', false)
+    expect([recovery.readsFallback('k'), recovery.readsFallback('l')]).toEqual([true, isAway])
+    recovery.phase = 'primary'
+  })
+
+  test('does not change for another error', async () => {
+    const { recovery, next } = setUp()
+    const mistake = new TypeError('a mistake')
+    expect(() => recovery.noteFailure(mistake)).toThrow(mistake)
+    expect(() => recovery.noteFailedChange(['k'], mistake)).toThrow(mistake)
+    expect([recovery.phase, recovery.drain.isDone, await next(500)]).toEqual(['primary', true, []])
+  })
+
+  test('is only the fallback store for reads when it is not known what is outdated', async () => {
+    const { recovery, succeed, next } = setUp({ journal: 1 })
+    succeed(20)
+    recovery.noteFailedChange(['a'], unreachable)
+    expect(recovery.phase).toBe('partial')
+    recovery.noteFailedChange(['b'], unreachable)
+    expect(recovery.phase).toBe('suspected')
+    expect((await next(0)).slice(0, 3)).toEqual(
+      at(0, phase('partial'), 'refresh', phase('suspected', 1, true)),
+    )
+  })
+
+  test('is not known after other processes have replaced the items of the outage', () => {
+    const listable = setUp()
+    listable.fallback.onReplaced()
+    expect(listable.recovery.drain.isIncomplete).toBe(false)
+    const { recovery, fallback } = setUp({ hasScan: false })
+    fallback.onReplaced()
+    expect(recovery.drain.isIncomplete).toBe(true)
+  })
+
+  test('is the primary store again for a key that it has settled', async () => {
+    const { recovery, items, state, next } = setUp()
+    items.set('k', 'v')
+    await recovery.settle('k')
+    expect(items.get('k')).toBeUndefined()
+    await recovery.settle('p:~generation')
+    expect(items.get('p:~generation')).toBeDefined()
+    await next(0)
+    state.before = () => new Promise(setImmediate)
+    await recovery.settle('k')
+    expect(await next(0)).toEqual(at(0, 'delete k'))
+    state.isDown = true
+    for (const key of ['k', 'q:~generation']) {
+      await recovery.settle(key)
+      expect(recovery.drain.unsettled.has(key)).toBe(true)
+    }
+  })
+
+  test('of a change in the fallback store is deleted in the next step', async () => {
+    const { recovery, fail, next } = setUp()
+    fail(1)
+    await next(1_500)
+    recovery.phase = 'partial'
+    recovery.noteChange('k')
+    expect((await next(150)).filter((event) => event.includes('delete'))).toEqual(
+      at(1_600, 'delete k'),
+    )
+  })
+})
