@@ -103,7 +103,11 @@ export class Killers {
   async #failedTests(runner, isReaching) {
     for (const units of this.#units) {
       const failed = await this.#failedTest(runner, units.filter(isReaching))
-      if (failed !== undefined) return failed
+      if (failed === undefined) continue
+      // The same file is likely to notice the next mutant.
+      const rank = ({ file }) => (failed.startsWith(`${file}:`) ? 0 : 1)
+      units.sort((a, b) => rank(a) - rank(b))
+      return failed
     }
     if (this.#isQuick) return undefined
     return this.#failedTest(runner, this.#kit.filter(isReaching), this.#cases)
