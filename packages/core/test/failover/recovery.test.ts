@@ -3,6 +3,7 @@ import type { ByteStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Recovery } from '../../src/failover/recovery/recovery.ts'
+import { gate } from '../remember/two-processes.ts'
 
 const unreachable = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'x' })
 const readOnly = new CacheError('ERR_CACHE_REJECTED', 'refused', {
@@ -266,13 +267,14 @@ describe('a step', () => {
     succeed(20)
     fail(1)
     recovery.noteChange('k')
-    state.before = (call) =>
-      call === 'delete k' && new Promise<void>((resolve) => setTimeout(resolve, 250))
+    const reply = gate()
+    state.before = (call) => call === 'delete k' && reply.opened
     await next(150)
     succeed(20)
     fail(1)
-    expect(await next(150)).toEqual([])
-    expect(await next(150)).toEqual(
+    expect(await next(200)).toEqual([])
+    reply.open()
+    expect(await next(100)).toEqual(
       at(450, 'renew false', 'ping', phase('primary'), 'settled all', 'end'),
     )
   })
