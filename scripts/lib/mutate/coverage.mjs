@@ -27,17 +27,21 @@ export function isKit({ file }) {
   return file.endsWith('/test/conformance.test.ts')
 }
 
-/**
- * What each test file of a package reaches, measured once per build and version of the file.
- * @throws UserError if a file fails: what it notices would count as not noticed
- */
-export async function coverageOfTests(name, bundle, { code, jobs }) {
+/** The test files of a package, and the kit. */
+export function testFilesOf(name) {
   const own = readdirSync(join(root, `packages/${name}/test`), { recursive: true })
     .filter((file) => file.endsWith('.test.ts') && !file.endsWith('.full.test.ts'))
     .map((file) => `packages/${name}/test/${file}`)
+  return [...new Set([...own, kit])]
+}
+
+/**
+ * What test files reach, measured once per build and version of the file.
+ * @throws UserError if a file fails: what it notices would count as not noticed
+ */
+export async function coverageOfTests(files, { bundle, code, jobs }) {
   mkdirSync(cacheFolder, { recursive: true })
   const runner = new TestRunner({ bundle, code })
-  const files = [...new Set([...own, kit])]
   const measured = await inTurn(files, jobs, (file) =>
     measuredOnce(file, { bundle, code, env: runner.env }),
   ).finally(() => runner.close())

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { UserError } from '../cli.mjs'
 import { root } from '../run.mjs'
-import { coverageOfTests, isCovered, isKit } from './coverage.mjs'
+import { coverageOfTests, isCovered, isKit, testFilesOf } from './coverage.mjs'
 import { PassedTests } from './passed-tests.mjs'
 import { TestRunner, unchanged } from './test-runner.mjs'
 
@@ -31,15 +32,16 @@ const likelyCases = {
 
 /** The packages that the simulation runs. */
 const simulated = ['core', 'sessions']
-/** With `isQuick`, only files of the folder take longer. */
-const quickMs = 5_000
-
 /** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
 export class Killers {
+  #mutants
   #mutated
-  /** Those of the folder, which notice most, and the others. With a mutant that does not end, the first ones take long. */
-  #units
-  #kit
+  #jobs
+  /** The files of the folder, which notice most, and the others. With a mutant that does not end, the first ones take long. */
+  #files
+  /** The tests of these files. They are measured when they are first needed: most mutants need the first ones only. */
+  #tests = []
+  #isOwn
   #cases
   #scenarios
   #seeds
@@ -47,51 +49,54 @@ export class Killers {
   /** Those that are free: each runs one mutant at a time. */
   #runners = []
 
-  constructor(folder, tests, { bundle, code, seeds, isQuick }) {
-    this.#mutated = { bundle, code }
-    this.#isQuick = isQuick
-    // Other tests that run the kit do so for the wrapper that they test.
-    const isOwn = ({ file }) => file.includes(`/test/${folder}/`)
-    const isUnit = (test) => isOwn(test) || !(test.runsKit || (isQuick && test.ms > quickMs))
-    const units = tests.filter(isUnit).sort((a, b) => a.ms - b.ms)
-    this.#units = [units.filter(isOwn), units.filter((test) => !isOwn(test))]
-    this.#kit = tests.filter(isKit)
-    this.#cases = likelyCases[folder]
-    this.#scenarios = likely[folder] ?? []
-    this.#seeds = seeds
-  }
-
-  static async of(name, folder, { bundle, code, seeds, isQuick, jobs }) {
-    const tests = await coverageOfTests(name, bundle, { code, jobs })
-    const isSimulated = simulated.includes(name)
+  constructor(name, folder, mutants, { bundle, code, jobs, seeds, isQuick }) {
     const [room] = folder.split('/')
-    return new Killers(room, tests, { bundle, code, isQuick, seeds: isSimulated ? seeds : 0 })
-  }
-
-  /** @returns the test that fails without a change, for example because of another file of its process */
-  async failsWithout(mutants) {
-    const passed = new PassedTests()
-    const isReaching = (test) =>
-      !passed.has(test.id) && mutants.some((mutant) => isCovered(test, mutant))
-    const failed = await this.#run(unchanged, (runner) => this.#failedTests(runner, isReaching))
-    if (failed === undefined) passed.add(this.#tests.filter(isReaching).map(({ id }) => id))
-    return failed
-  }
-
-  /** Those that run until one fails. */
-  get #tests() {
-    return this.#isQuick ? this.#units.flat() : [...this.#units.flat(), ...this.#kit]
+    this.#mutants = mutants
+    this.#mutated = { bundle, code }
+    this.#jobs = jobs
+    this.#isQuick = isQuick
+    this.#isOwn = (file) => file.includes(`/test/${room}/`)
+    const files = testFilesOf(name)
+    const others = files.filter((file) => !this.#isOwn(file))
+    this.#files = [files.filter(this.#isOwn), ...(isQuick ? [] : [others])]
+    this.#cases = likelyCases[room]
+    this.#scenarios = likely[room] ?? []
+    this.#seeds = simulated.includes(name) ? seeds : 0
   }
 
   /** @returns what has noticed the mutant first; `undefined` if nothing has */
   find(mutant) {
-    const isReaching = (test) => isCovered(test, mutant)
     return this.#run(
       mutant,
       async (runner) =>
-        (await this.#failedTests(runner, isReaching)) ??
-        (this.#isQuick ? undefined : await this.#failedSeed(runner)),
+        (await this.#failedUnit(runner, mutant)) ??
+        (this.#isQuick ? undefined : await this.#failedKitOrSeed(runner, mutant)),
     )
+  }
+
+  /** @throws UserError if a test fails without a change, for example because of another file of its process */
+  #testsOf(group) {
+    this.#tests[group] ??= this.#measure(this.#files[group])
+    return this.#tests[group]
+  }
+
+  async #measure(files) {
+    const tests = await coverageOfTests(files, { ...this.#mutated, jobs: this.#jobs })
+    // Other tests that run the kit do so for the wrapper that they test.
+    const isUnit = ({ file, runsKit }) => this.#isOwn(file) || !runsKit
+    const units = tests.filter(isUnit).sort((a, b) => a.ms - b.ms)
+    const kit = tests.filter(isKit)
+    await this.#checkUnchanged([...units, ...kit])
+    return { units, kit }
+  }
+
+  async #checkUnchanged(tests) {
+    const passed = new PassedTests()
+    const isReached = (test) => this.#mutants.some((mutant) => isCovered(test, mutant))
+    const reached = tests.filter((test) => !passed.has(test.id) && isReached(test))
+    const failed = await this.#run(unchanged, async (runner) => this.#failedTest(runner, reached))
+    if (failed !== undefined) throw new UserError(`Without a change, a test fails: ${failed}`)
+    passed.add(reached.map(({ id }) => id))
   }
 
   async #run(mutant, work) {
@@ -100,8 +105,10 @@ export class Killers {
     return work(runner).finally(() => this.#runners.push(runner))
   }
 
-  async #failedTests(runner, isReaching) {
-    for (const units of this.#units) {
+  async #failedUnit(runner, mutant) {
+    const isReaching = (test) => isCovered(test, mutant)
+    for (const group of this.#files.keys()) {
+      const { units } = await this.#testsOf(group)
       const failed = await this.#failedTest(runner, units.filter(isReaching))
       if (failed === undefined) continue
       // The same file is likely to notice the next mutant.
@@ -109,8 +116,15 @@ export class Killers {
       units.sort((a, b) => rank(a) - rank(b))
       return failed
     }
-    if (this.#isQuick) return undefined
-    return this.#failedTest(runner, this.#kit.filter(isReaching), this.#cases)
+    return undefined
+  }
+
+  async #failedKitOrSeed(runner, mutant) {
+    const { kit } = await this.#testsOf(1)
+    const reaching = kit.filter((test) => isCovered(test, mutant))
+    return (
+      (await this.#failedTest(runner, reaching, this.#cases)) ?? (await this.#failedSeed(runner))
+    )
   }
 
   close() {
