@@ -12,7 +12,7 @@ export const nearFaults: readonly PlantedFault[] = [
     name: 'a near cache keeps a read that was sent before an invalidation',
     scenario: near,
     firstSeed: 600,
-    changes: [['index.js', 'item === void 0 || read.isOutdated ||', 'item === void 0 ||']],
+    changes: [['index.js', 'item === void 0 || read.isOutdated)', 'item === void 0)']],
   },
   {
     name: 'a near cache serves while its bus is disconnected',
