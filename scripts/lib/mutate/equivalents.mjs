@@ -367,4 +367,29 @@ export const equivalents = [
     to: 'false',
     reason: 'A ring without nodes has none for a key.',
   },
+  {
+    file: 'generations/id-copies.ts',
+    operator: 'await',
+    from: 'await this.raise(decided, others).catch(() => decided)',
+    reason: 'It does not reject, and the caller waits for what is returned.',
+  },
+  {
+    file: 'generations/generation.ts',
+    operator: 'boolean',
+    after: '#readAt; #isConfirmed = ',
+    from: 'false',
+    reason: 'Before the first read, no time of a failure is known either.',
+  },
+  {
+    file: 'generations/generation.ts',
+    operator: 'await',
+    from: 'await unconfirmed.result',
+    reason: 'An async function waits for what it returns.',
+  },
+  {
+    file: 'generations/generation-store.ts',
+    operator: '??',
+    from: 'inner.locate?.(prefix + key) ?? ""',
+    reason: 'The function exists, and returns a text.',
+  },
 ]

@@ -78,9 +78,12 @@ test('a read that confirms a miss reads with the known ids first', async () => {
   const options = { ...strong, confirmGeneration: 'on-miss' } as const
   expect(await store.get('k', options)).toEqual(['get', 'known:k', options])
   expect(kinds).toEqual([])
-  found['known:k'] = undefined
-  expect(await store.get('k', options)).toEqual(['get', 'confirmed:k', options])
-  expect(kinds).toEqual(['read'])
+  for (const miss of [undefined, Promise.resolve(undefined)]) {
+    kinds.length = 0
+    found['known:k'] = miss
+    expect(await store.get('k', options)).toEqual(['get', 'confirmed:k', options])
+    expect(kinds).toEqual(['read'])
+  }
 })
 
 test('writes and changes confirm the ids', async () => {

@@ -16,13 +16,19 @@ function setUp() {
   const calls: string[] = []
   const isDown = new Set<string>()
   let timeReads = 0
-  const state = { replied: Promise.resolve() }
+  const state = {
+    replied: Promise.resolve(),
+    stored: Promise.resolve(),
+    cleared: Promise.resolve(),
+  }
   const wrapped = wrapStore<ByteStore>(backend, async (operation, call, [key]) => {
     calls.push(`${operation} ${String(key)}`)
     const replied = state.replied
     if ([...isDown].some((part) => String(key).startsWith(part))) throw new Error('no reply')
+    if (operation === 'compareAndSet') await state.cleared
     const result = await call()
     if (operation === 'get') await replied
+    if (operation === 'add') await state.stored
     return result
   })
   const time = async () => {
@@ -107,6 +113,48 @@ describe('the known id', () => {
     expect(generation.isFresh()).toBe(true)
   })
 
+  test('is read again if it may have changed since a read was sent', async () => {
+    const { create, prefixOf, state, calls, clock } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    await clock.advance(refreshMs)
+    const reply = gate()
+    state.replied = reply.opened
+    calls.length = 0
+    const reads = [generation.callRefreshing(() => {}), generation.callRefreshing(() => {})]
+    await settle()
+    expect(calls).toHaveLength(3)
+    generation.expire()
+    reads.push(generation.callRefreshing(() => {}))
+    await settle()
+    expect(calls).toHaveLength(6)
+    reply.open()
+    await Promise.all(reads)
+  })
+
+  test('is read for the first time only where it is not known', async () => {
+    const { create, prefixOf, calls } = setUp()
+    const outer = create()
+    await prefixOf(outer)
+    calls.length = 0
+    await create('users:', outer).callRefreshing(() => {})
+    expect(calls.length).toBeGreaterThan(0)
+    expect(calls.filter((call) => call.includes(' app:~'))).toEqual([])
+  })
+
+  test('is used at once', async () => {
+    const { create, prefixOf } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    const sent: string[] = []
+    const calls = [
+      generation.callRefreshing(() => sent.push('refreshing')),
+      generation.callConfirmed('write', () => sent.push('confirmed')),
+    ]
+    expect(sent).toEqual(['refreshing', 'confirmed'])
+    await Promise.all(calls)
+  })
+
   test('is read again only by calls that need it', async () => {
     const { create, prefixOf, calls, clock } = setUp()
     const outer = create()
@@ -171,6 +219,13 @@ describe('while the ids are unreachable', () => {
     else await expect(call).rejects.toThrow('no reply')
   })
 
+  test('a read that fails itself has its own error', async () => {
+    const { generation } = await failing()
+    const error = new Error('its own')
+    const call = generation.callConfirmed('read', () => Promise.reject(error))
+    await expect(call).rejects.toBe(error)
+  })
+
   test('a process that knows none cannot start, and tries again', async () => {
     const { create, isDown, prefixOf } = setUp()
     isDown.add('app:~')
@@ -181,13 +236,14 @@ describe('while the ids are unreachable', () => {
   })
 
   test('reads that need not be strong wait for one attempt, and then for none', async () => {
-    const { generation, known, calls, state, clock } = await failing()
+    const { generation, known, calls, state, clock, isDown } = await failing()
     const read = () => generation.callRefreshing((prefix) => prefix)
     expect(await read()).toBe(known)
     expect(generation.isFresh()).toBe(true)
     // A second later they try again, without waiting for it.
     await clock.advance(refreshMs)
     calls.length = 0
+    isDown.clear()
     state.replied = new Promise(() => {})
     expect(await read()).toBe(known)
     expect(calls).toHaveLength(3)
@@ -243,6 +299,28 @@ describe('ids that are lost', () => {
     expect(calls).toHaveLength(3)
   })
 
+  test('in part are not stored by a second call meanwhile', async () => {
+    const { create, prefixOf, lose, calls, state } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    await lose([idKeys[1] as string])
+    const stored = gate()
+    state.stored = stored.opened
+    calls.length = 0
+    let isDone = false
+    const first = prefixOf(generation).finally(() => {
+      isDone = true
+    })
+    await settle()
+    expect(isDone).toBe(false)
+    await lose([idKeys[1] as string])
+    const second = prefixOf(generation)
+    await settle()
+    expect(calls.filter((call) => call.startsWith('add'))).toHaveLength(1)
+    stored.open()
+    await Promise.all([first, second])
+  })
+
   test('and replaced by an older one are stored again at once', async () => {
     const { create, prefixOf, backend, idAt } = setUp()
     const generation = create()
@@ -279,6 +357,56 @@ describe('a clear', () => {
     isDown.add('app:~')
     await expect(generation.clear()).rejects.toThrow('no reply')
     expect(generation.keyPrefix).toBe(known)
+  })
+
+  test('that fails does not keep the writes before it from being repeated', async () => {
+    const { create, isDown, prefixOf, state } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    const reply = gate()
+    state.replied = reply.opened
+    const sent: string[] = []
+    const writing = generation.callConfirmed('write', (prefix) => sent.push(prefix))
+    await settle()
+    const [read, confirmed] = [gate(), Promise.resolve()]
+    state.replied = read.opened
+    const clearing = generation.clear()
+    await settle()
+    isDown.add('app:~')
+    read.open()
+    await expect(clearing).rejects.toThrow('no reply')
+    isDown.clear()
+    state.replied = confirmed
+    await create().clear()
+    await prefixOf(generation, 'read')
+    expect(sent).toHaveLength(2)
+    reply.open()
+    await writing
+    expect(sent.at(-1)).toBe(generation.keyPrefix)
+  })
+
+  test('in flight does not keep the writes before it from being repeated after an older one', async () => {
+    const { create, backend, prefixOf, state, clock, idAt } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    const known = Number.parseInt(idAt(idKeys[0]) as string, 36)
+    await clock.advance(10)
+    const [confirmed, cleared] = [gate(), gate()]
+    state.replied = confirmed.opened
+    const sent: string[] = []
+    const writing = generation.callConfirmed('write', (prefix) => sent.push(prefix))
+    await settle()
+    state.replied = Promise.resolve()
+    state.cleared = cleared.opened
+    const clearing = generation.clear()
+    await settle()
+    const older = `${(known + 5).toString(36)}.aaaaaaaa`
+    await backend.setMany(idKeys.map((key) => [key, older]))
+    await prefixOf(generation, 'read')
+    expect(sent.at(-1)).toBe(`app:${older}:`)
+    cleared.open()
+    confirmed.open()
+    await Promise.all([writing, clearing])
   })
 
   test('of another process repeats the calls in flight, each in its generation', async () => {

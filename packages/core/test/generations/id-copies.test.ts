@@ -93,6 +93,13 @@ describe('a reading', () => {
     expect(calls).toEqual(all.map((copy) => `get ${keyOf(copy)} strong`))
   })
 
+  test('states why a copy could not be read', async () => {
+    const { ids, lose } = setUp()
+    lose(1)
+    const { failure } = await ids.read()
+    expect(failure).toMatchObject({ message: `no reply for ${keyOf(1)}` })
+  })
+
   test.each([
     [[1, 1, 1], true, false],
     [[1, 1, undefined], false, false],
@@ -349,5 +356,8 @@ describe('raise', () => {
     expect(setting.calls.filter((call) => call.startsWith('add'))).toHaveLength(5)
     expect(setting.calls.at(-1)).toBe(`set ${keyOf(0)}`)
     expect(setting.textAt(0)).toBe(id(5).text)
+    await setting.backend.set(keyOf(0), 'foreign')
+    setting.placed.set = () => Promise.reject(new Error('not overwritten'))
+    await expect(setting.ids.raise(id(5), copies)).rejects.toThrow('not overwritten')
   })
 })
