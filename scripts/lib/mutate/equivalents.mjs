@@ -392,4 +392,12 @@ export const equivalents = [
     from: 'inner.locate?.(prefix + key) ?? ""',
     reason: 'The function exists, and returns a text.',
   },
+  {
+    file: 'writing/session-listing.ts',
+    operator: 'condition',
+    after: 'const index = this.#users?.index; if (',
+    from: 'index === void 0',
+    to: 'false',
+    reason: 'Without users, no session has one. The condition saves finding that out.',
+  },
 ]

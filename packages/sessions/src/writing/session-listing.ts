@@ -29,7 +29,7 @@ export class SessionListing {
    */
   async add(key: string, draft: DraftSession, seen: SeenSession | undefined): Promise<boolean> {
     const index = this.#users?.index
-    if (index === undefined || (!draft.isListed && seen === undefined)) return true
+    if (index === undefined) return true
     const user = draft.isListed ? this.#userOf(draft.text) : undefined
     const before = seen && this.#userOf(seen.stored.text)
     if (user !== undefined && before === user && seen?.stored.isListed === true) {

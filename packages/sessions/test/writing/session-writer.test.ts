@@ -70,6 +70,16 @@ function setUp(options: object = {}, { isMoving = false } = {}) {
       throw new Error(`${failing} fails`)
     }
   }
+  /** Makes a call fail once it has been executed. */
+  const loseReply = (losing: string) => {
+    state.intercept = async (_, call) => {
+      const name = calls.at(-1)
+      const result = await call()
+      if (name !== losing) return result
+      state.intercept = (__, each) => each()
+      throw new Error('no reply')
+    }
+  }
   /** Lets another process do something before a call. */
   const before = (awaited: string, work: () => Promise<unknown>) => {
     state.intercept = async (_, call) => {
@@ -81,7 +91,7 @@ function setUp(options: object = {}, { isMoving = false } = {}) {
     }
   }
   const all_ = { clock, calls, context, writer, other, old, newMark, read, target, create }
-  return { ...all_, writesOf, fail, before }
+  return { ...all_, writesOf, fail, loseReply, before }
 }
 
 function nameOf(key: unknown): string {
@@ -130,6 +140,27 @@ describe('create', () => {
     expect(events).toEqual([`dropped ${id} ended`])
   })
 
+  test('makes one call, and rejects an id that exists', async () => {
+    const { create, calls, clock, other } = setUp()
+    await create({ user: 'ada' })
+    expect(calls).toEqual([`add ${id}`])
+    await clock.advance(1)
+    for (const fields of [{ user: 'ada' }, { user: 'bob' }])
+      await expect(create(fields)).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+    expect(await other.read(id)).toEqual({ user: 'ada' })
+  })
+
+  test('accepts what an earlier attempt has stored, whose reply was lost', async () => {
+    const { writer, newMark, target, loseReply, writesOf } = setUp()
+    const mark = newMark()
+    loseReply(`add ${id}`)
+    await expect(writer.create(target(mark), toText({ n: 1 }))).rejects.toThrow('no reply')
+    expect(await writer.create(target(mark), toText({ n: 1 }))).toBe('saved')
+    const update = async () =>
+      expect(await writer.update(target(mark), toText({ n: 2 }))).toBe('saved')
+    expect(await writesOf(update)).toEqual([`compareAndSet ${id}`])
+  })
+
   test('knows what it has stored, although the bound cannot be kept', async () => {
     const { writer, context, newMark, target } = setUp()
     const add = async () => {
@@ -161,13 +192,35 @@ describe('update', () => {
   })
 
   test('makes none after the end of the session', async () => {
-    const { writer, create, calls } = setUp()
+    const { writer, create, target, calls } = setUp()
     const created = await create({ n: 1 })
     created.mark.hasEnded = true
     calls.length = 0
     expect(await writer.update(created, toText({ n: 2 }))).toBe('dropped')
-    expect(await writer.rotate(created, sessionKey(newId), 0)).toBe('dropped')
+    expect(await writer.rotate(target(created.mark), sessionKey(newId), 0)).toBe('dropped')
     expect(calls).toEqual([])
+  })
+
+  test('drops the changes of a session that has ended, or is another one', async () => {
+    const { writer, create, read, target, other, clock, writesOf } = setUp()
+    const created = await create({ n: 1 })
+    const changed = toText({ n: 2 })
+    const [inTurn, rotating] = [
+      target(created.mark.clone(), id, { last: 'ended' }),
+      target(created.mark.clone()),
+    ]
+    const drop = async () => expect(await writer.update(inTurn, changed)).toBe('dropped')
+    expect(await writesOf(drop)).toEqual([])
+    expect(inTurn.mark.hasEnded).toBe(true)
+    await clock.advance(1)
+    await other.destroy(id)
+    const ended = target(created.mark.clone())
+    expect(await writer.update(ended, changed)).toBe('dropped')
+    await other.create(id, { n: 1 })
+    expect(await writer.update(created, changed)).toBe('dropped')
+    rotating.turn.last = (await read()).seen
+    expect(await writer.rotate(rotating, sessionKey(newId), 0)).toBe('dropped')
+    expect(await other.read(id)).toEqual({ n: 1 })
   })
 
   test('ends a session under both of its keys when its time is over', async () => {
