@@ -357,6 +357,15 @@ describe('rotate', () => {
     expect(created.mark.seen?.key).toBe(newKey)
   })
 
+  test('lets the old id lead to the session for some time', async () => {
+    const { writer, create, clock, other } = setUp()
+    await writer.rotate(await create({ n: 1 }), newKey, 2 * hour)
+    await clock.advance(2 * hour - 1)
+    expect(await other.read(id)).toEqual({ n: 1 })
+    await clock.advance(1)
+    expect([await other.read(id), await other.read(newId)]).toEqual([undefined, { n: 1 }])
+  })
+
   test('lists both keys, and then the new one', async () => {
     const { writer, create, writesOf } = setUp(users)
     const created = await create({ user: 'ada' })
