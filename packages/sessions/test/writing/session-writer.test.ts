@@ -144,6 +144,7 @@ describe('create', () => {
     const { create, calls, clock, other } = setUp()
     await create({ user: 'ada' })
     expect(calls).toEqual([`add ${id}`])
+    await expect(create({ user: 'bob' })).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
     await clock.advance(1)
     for (const fields of [{ user: 'ada' }, { user: 'bob' }])
       await expect(create(fields)).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
@@ -159,6 +160,13 @@ describe('create', () => {
     const update = async () =>
       expect(await writer.update(target(mark), toText({ n: 2 }))).toBe('saved')
     expect(await writesOf(update)).toEqual([`compareAndSet ${id}`])
+  })
+
+  test('does not bound the sessions of users', async () => {
+    const { create, other } = setUp({ ...users, maxAnonymous: 1 })
+    await create({ n: 1 })
+    await create({ user: 'ada' }, otherId)
+    expect([await other.read(id), await other.read(otherId)]).toEqual([{ n: 1 }, { user: 'ada' }])
   })
 
   test('knows what it has stored, although the bound cannot be kept', async () => {
