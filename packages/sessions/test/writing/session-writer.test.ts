@@ -224,6 +224,7 @@ describe('update', () => {
     await other.destroy(id)
     const ended = target(created.mark.clone())
     expect(await writer.update(ended, changed)).toBe('dropped')
+    expect([ended.mark.hasEnded, ended.turn.last]).toEqual([true, 'ended'])
     await other.create(id, { n: 1 })
     expect(await writer.update(created, changed)).toBe('dropped')
     rotating.turn.last = (await read()).seen
@@ -274,6 +275,21 @@ describe('update', () => {
     expect(await writer.update(created, toText({ n: 2 }))).toBe('saved')
     expect(await other.read(id)).toEqual({ n: 2, other: 1 })
     expect(events).toEqual([`created ${id}`, `merged ${id}`])
+  })
+
+  test.each([
+    ['lastWrite', { n: 2 }],
+    ['reject', { n: 1, other: 1 }],
+  ])('replaces the changes of another process, or fails: %s', async (concurrency, expected) => {
+    const { writer, create, other } = setUp({ concurrency })
+    const created = await create({ n: 1 })
+    await other.update(id, Object.assign((await other.read(id)) as TestSession, { other: 1 }))
+    const update = writer.update(created, toText({ n: 2 }))
+    const rejected = { code: 'ERR_CACHE_REJECTED', retryable: true, operation: 'save' }
+    if (concurrency === 'reject') await expect(update).rejects.toMatchObject(rejected)
+    else expect(await update).toBe('saved')
+    expect(await other.read(id)).toEqual(expected)
+    expect(events).toEqual([`created ${id}`])
   })
 
   test('lists a session before it is stored, and takes it out of the other list after it', async () => {
