@@ -16,7 +16,7 @@ export default defineConfig({
     bail: 1,
     sequence: { sequencer: InOrder },
     setupFiles: [fileURLToPath(new URL('take-coverage.mjs', import.meta.url))],
-    testTimeout: 20_000,
+    testTimeout: 10_000,
     expect: { poll: { timeout: 5_000 } },
     execArgv: ['--disable-warning=STOWAGE_SHORT_TTL'],
     server: { deps: { external: [/\/dist\//] } },
