@@ -97,7 +97,7 @@ describe('a node', () => {
   })
 
   test('is down after a request that was not answered', async () => {
-    const { node } = create({ timeoutMs: 300 })
+    const { node } = create()
     const connection = await node.connect()
     backend.proxy.mute(true)
     await expect(connection.noop('ping')).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
@@ -276,7 +276,7 @@ describe('the protocol', () => {
 
   test('meta is not tried again for a minute on a server without it', async () => {
     await text('-B', 'binary')
-    const { node } = create({ timeoutMs: 300 })
+    const { node } = create()
     await node.connect()
     const unsupported = { code: 'ERR_CACHE_UNSUPPORTED', operation: 'get', key: 'k' }
     await expect(node.connectMeta('get', 'k')).rejects.toMatchObject(unsupported)
