@@ -1,4 +1,4 @@
-import { CacheError, withBatching } from '@stowage/core'
+import { CacheError, tracing, withBatching } from '@stowage/core'
 import { BatchError, type ByteStore, wrapStore } from '@stowage/core/driver'
 import { carryCallers } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
@@ -218,18 +218,31 @@ describe('a batching store', () => {
     expect(named().indexOf('set k0')).toBeLessThan(named().indexOf('getMany other,k0'))
   })
 
-  test('enters no context while nobody asks for the callers', async () => {
-    const runs: unknown[] = []
+  test('knows the callers of a batch while somebody asks for them', async () => {
+    const callers: unknown[] = []
+    let current: readonly string[] = []
     const stop = carryCallers({
-      current: () => undefined,
-      run: (callers, work) => {
-        runs.push(callers)
+      current: () => current as never,
+      run: (joined, work) => {
+        callers.push(joined)
         return work()
       },
     })
     const { store } = batching()
-    await Promise.all([store.get('a'), store.set('b', '1')])
-    stop()
-    expect(runs).toEqual([])
+    const getAs = (caller: string) => {
+      current = [caller]
+      return store.get('a')
+    }
+    await Promise.all([getAs('a'), getAs('b')])
+    expect(callers).toEqual([])
+    const subscriber = () => {}
+    tracing.store.start.subscribe(subscriber)
+    try {
+      await Promise.all([getAs('a'), getAs('b'), getAs('a')])
+    } finally {
+      tracing.store.start.unsubscribe(subscriber)
+      stop()
+    }
+    expect(callers).toEqual([['a', 'b']])
   })
 })
