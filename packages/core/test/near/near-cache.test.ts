@@ -80,6 +80,14 @@ describe('a read', () => {
     expect(near.stats.entries).toBe(0)
   })
 
+  test('is forgotten when it has ended', () => {
+    const { near } = setUp()
+    const read = near.beginRead('k')
+    expect(near.beginRead('k')).toBe(read)
+    for (let end = 0; end < 2; end++) near.endRead(read as never, undefined, 0, undefined)
+    expect(near.beginRead('k')).not.toBe(read)
+  })
+
   test('of a value as large as maxBytes is kept, with its key', () => {
     const { near, keep } = setUp()
     keep('k', { size: 99 })
@@ -164,7 +172,8 @@ describe('changes', () => {
     const publish = vi.spyOn(bus, 'publish')
     near.announce([])
     expect(publish).not.toHaveBeenCalled()
-    near.announce(['a', 'b'])
+    const errors = await errorsOf(() => near.announce(['a', 'b']))
+    expect(errors).toEqual([])
     near.endClear('a:')
     expect(bus.published).toEqual(['a', 'b', 'a:~generation'])
     expect(has('a:k', 'b')).toEqual([false, true])
@@ -304,9 +313,9 @@ describe('stop', () => {
   })
 
   test.each([true, false])('closes its own bus: %s', async (ownsBus) => {
-    const bus = new TestBus()
+    const { near, bus } = await setUpWithBus({ ownsBus })
     const close = vi.spyOn(bus, 'close').mockRejectedValue(new Error('not closed'))
-    const { near } = setUp({ bus, ownsBus })
+    expect(near.stats.serving).toBe(true)
     if (ownsBus) await expect(near.close()).rejects.toThrow('not closed')
     else await near.close()
     expect(close).toHaveBeenCalledTimes(ownsBus ? 1 : 0)
