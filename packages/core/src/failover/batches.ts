@@ -163,7 +163,7 @@ function countTrue(values: readonly unknown[]): number {
  *
  * @param repeat makes the call for some entries, and resolves to their values
  */
-async function repeatFailed<E>(
+export async function repeatFailed<E>(
   error: unknown,
   entries: readonly E[],
   repeat: (some: readonly E[], failure: unknown) => Awaitable<readonly unknown[]>,

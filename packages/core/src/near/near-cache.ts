@@ -270,7 +270,7 @@ export interface ReadInFlight {
 }
 
 /** The reads in flight, so that a result that was invalidated on the way is not kept. */
-class ReadsInFlight {
+export class ReadsInFlight {
   readonly #reads = new Map<string, ReadInFlight>()
 
   begin(key: string): ReadInFlight {

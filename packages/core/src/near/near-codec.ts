@@ -57,7 +57,7 @@ function decodeItem(
  * Freezes a value with all that it contains. Returns false if some of it cannot be frozen: the contents of bytes, dates,
  * maps and class instances stay mutable.
  */
-function freezeDeeply(value: unknown): boolean {
+export function freezeDeeply(value: unknown): boolean {
   const objects = new Set<object>()
   if (!collect(value, objects)) return false
   for (const object of objects) Object.freeze(object)

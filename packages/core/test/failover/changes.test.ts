@@ -1,10 +1,9 @@
 import { CacheError } from '@stowage/core'
 import { BatchError, type ByteStore } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
-import { Batches } from '../../src/failover/batches.ts'
+import { Batches, repeatFailed } from '../../src/failover/batches.ts'
 import { Changes } from '../../src/failover/changes.ts'
 import type { Phase } from '../../src/failover/recovery/recovery.ts'
-import { repeatFailed } from '../../src/failover/repeat-failed.ts'
 
 const down = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'x' })
 const refused = new CacheError('ERR_CACHE_REJECTED', 'refused', {

@@ -5,12 +5,15 @@ import { referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Drain } from '../../src/failover/recovery/drain.ts'
 import { FailureRate } from '../../src/failover/recovery/failure-rate.ts'
-import { idNameOf, isGenerationKey } from '../../src/failover/recovery/generation-key.ts'
 import { isOutage, isRefusal } from '../../src/failover/recovery/outage-error.ts'
 import { probe } from '../../src/failover/recovery/probe.ts'
-import { beginGeneration, raiseGeneration } from '../../src/failover/recovery/raise-generation.ts'
-import { restorePrimary } from '../../src/failover/recovery/restore-primary.ts'
+import {
+  beginGeneration,
+  raiseGeneration,
+  restorePrimary,
+} from '../../src/failover/recovery/restore-primary.ts'
 import { UnsettledKeys } from '../../src/failover/recovery/unsettled-keys.ts'
+import { idNameOf, isGenerationKey } from '../../src/generations/id-copies.ts'
 
 const unreachable = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'x' })
 const idOf = (number: number) => `${number.toString(36)}.aaaaaaaa`

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Entry } from '../../src/entry.ts'
-import { freezeDeeply } from '../../src/near/freeze.ts'
-import { nearCodec } from '../../src/near/near-codec.ts'
+import { freezeDeeply, nearCodec } from '../../src/near/near-codec.ts'
 import type { NearValues } from '../../src/near/near-options.ts'
 import { resolveNearOptions } from '../../src/near/near-options.ts'
-import { DecodedItem } from '../../src/values/items/decoded-item.ts'
+import { DecodedItem } from '../../src/values/entry-codec.ts'
 import { TestBus } from './test-bus.ts'
 
 describe('freezeDeeply', () => {

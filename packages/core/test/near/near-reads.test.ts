@@ -2,7 +2,7 @@ import { BatchError } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { NearReads } from '../../src/near/near-reads.ts'
 import type { Codec } from '../../src/values/codec.ts'
-import { DecodedItem } from '../../src/values/items/decoded-item.ts'
+import { DecodedItem } from '../../src/values/entry-codec.ts'
 import { Mark } from '../../src/values/mark.ts'
 
 const codec = { encode: () => '', decode: () => undefined } as Codec

@@ -2,9 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { carryCallers } from '@stowage/core/tools'
 import { describe, expect, test, vi } from 'vitest'
-import { InFlight } from '../../src/calls/lifecycle.ts'
-import { BatchQueue, TurnEnd } from '../../src/wrappers/batching/batch-queue.ts'
+import { InFlight } from '../../src/calls/in-flight.ts'
 import type { Batch } from '../../src/wrappers/batching/batches.ts'
+import { BatchQueue, TurnEnd } from '../../src/wrappers/batching/with-batching.ts'
 
 const nextTick = () => new Promise<void>((resolve) => process.nextTick(resolve))
 const names = (from: number, to: number) =>

@@ -193,7 +193,7 @@ async function completeOutcomes<T>(
 const maxKeys = 10_000
 
 /** Keys that are stored on another node than their own, with that node. At most one node has such a value of a key. */
-class FailoverKeys {
+export class FailoverKeys {
   readonly #cluster: Router
   readonly #nodes = new Map<string, Node>()
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Connection } from '../../src/connection/connection.ts'
-import { FailoverKeys } from '../../src/nodes/failover-keys.ts'
 import { HealthyNodes } from '../../src/nodes/healthy-nodes.ts'
 import type { Node } from '../../src/nodes/node.ts'
+import { FailoverKeys } from '../../src/nodes/node-failover.ts'
 import { PendingDeletes } from '../../src/nodes/pending-deletes.ts'
 import { fakeNode } from './fake-node.ts'
 

@@ -1,6 +1,6 @@
 import { CacheError, type Snapshot } from '@stowage/core'
 import { describe, expect, test } from 'vitest'
-import type { SessionText } from '../../src/data/session-text.ts'
+import type { SessionText } from '../../src/data/session-item.ts'
 import { resolveOptions } from '../../src/session-context.ts'
 import { isOver, SessionDrafts } from '../../src/writing/session-drafts.ts'
 import { cookieOf, readExisting, setup, type TestSession } from '../fixture.ts'

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { StoredSession } from '../../src/data/session-item.ts'
-import type { SessionText } from '../../src/data/session-text.ts'
+import type { SessionText, StoredSession } from '../../src/data/session-item.ts'
 import type { SeenSession } from '../../src/users/session-users.ts'
 import type { DraftSession } from '../../src/writing/session-drafts.ts'
 import { SessionListing } from '../../src/writing/session-listing.ts'

@@ -67,7 +67,7 @@ const maxConflicts = 5
  *
  * @param keys of copies of one id. They receive the same new id.
  */
-async function raiseGeneration(
+export async function raiseGeneration(
   primary: ByteStore,
   fallback: Fallback,
   unsettled: UnsettledKeys,

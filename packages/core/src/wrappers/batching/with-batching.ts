@@ -192,7 +192,7 @@ interface SharedState {
 }
 
 /** Collects calls of one kind in a batch, or with `overlap` in two that are sent one after the other. */
-class BatchQueue<B extends Batch> {
+export class BatchQueue<B extends Batch> {
   readonly #createBatch: () => B
   readonly #shared: SharedState
   #first: B | undefined
@@ -322,7 +322,7 @@ interface PendingCall {
  * Makes calls when the callbacks of this turn of the event loop have run, each in the asynchronous context in which it was
  * added. Nothing else runs between them, so that a driver can send the requests of all in one write.
  */
-class TurnEnd {
+export class TurnEnd {
   #pending: PendingCall[] = []
 
   add(call: () => void): void {
