@@ -1,6 +1,6 @@
 import { type BreakerEvent, CacheError, channels, failover } from '@stowage/core'
 import type { ByteStore } from '@stowage/core/driver'
-import { referenceStore } from '@stowage/testing'
+import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { FailoverStore } from '../../src/failover/failover-store.ts'
 import type { FailoverSettings } from '../../src/failover/recovery/recovery.ts'
@@ -16,7 +16,7 @@ type Limits = { keyBytes?: number; valueBytes?: number; ttlStep?: number; timeEr
 
 /** A store that a test stops, and its calls without those that belong to the outage itself. */
 function side(name: string, more: object = {}, limits: Limits = {}) {
-  const items = referenceStore()
+  const items = referenceStore({ clock: new ManualClock() })
   const calls: string[] = []
   const state = { isDown: false, error: undefined as unknown }
   const store = new Proxy(items, {
