@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Entry } from '../../src/entry.ts'
 import { freezeDeeply, nearCodec } from '../../src/near/near-codec.ts'
 import type { NearValues } from '../../src/near/near-options.ts'
@@ -155,4 +155,19 @@ test('a function creates the bus, which is closed with the cache then', () => {
   const expected = { ttlMs: 1_000, maxEntries: 50_000, bus: undefined, values: 'frozen' }
   expect(resolveNearOptions({})).toMatchObject(expected)
   expect(resolveNearOptions({ ttl: '5s', bus }).ttlMs).toBe(5_000)
+})
+
+test('a ttl that was probably meant in seconds is warned of', () => {
+  const silent = Symbol.for('stowage.shortTtl')
+  const state = globalThis as { [silent]?: true | undefined }
+  const before = state[silent]
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  try {
+    state[silent] = undefined
+    resolveNearOptions({ ttl: 10 })
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('near: ttl: 10'), expect.anything())
+  } finally {
+    state[silent] = before
+    warn.mockRestore()
+  }
 })
