@@ -163,17 +163,17 @@ describe('traits', () => {
 describe('calls', () => {
   test('use the primary store', async () => {
     const { store, primary, fallback } = setUp()
-    await store.set('k', 'v', 5)
-    await store.setMany([['l', 'v']], 5)
+    await store.set('k', 'v', 60_000)
+    await store.setMany([['l', 'v']], 60_000)
     expect(String(await store.get('k', { consistency: 'strong' }))).toBe('v')
     expect((await store.getMany(['k', 'x'])).map((item) => item && String(item))).toEqual([
       'v',
       undefined,
     ])
-    expect([await store.add('k', 'w'), await store.add('m', 'w', 5)]).toEqual([false, true])
-    expect(await store.compareAndSet('k', 'v', 'w', 5)).toBe(true)
-    expect(await store.increment('n', 2, 5)).toBe(2)
-    expect([await store.touch('k', 5), await store.delete('k')]).toEqual([true, true])
+    expect([await store.add('k', 'w'), await store.add('m', 'w', 60_000)]).toEqual([false, true])
+    expect(await store.compareAndSet('k', 'v', 'w', 60_000)).toBe(true)
+    expect(await store.increment('n', 2, 60_000)).toBe(2)
+    expect([await store.touch('k', 60_000), await store.delete('k')]).toEqual([true, true])
     expect(await store.deleteMany(['k', 'l'])).toBe(1)
     await store.ping()
     expect(await pagesOf(store)).toEqual(['m', 'n'])
@@ -181,7 +181,7 @@ describe('calls', () => {
     expect(await pagesOf(store)).toEqual([])
     expect(fallback.calls).toEqual([])
     expect(primary.calls.slice(0, 3)).toEqual([
-      ...['set k v 5', 'setMany [["l","v"]] 5', 'get k {"consistency":"strong"}'],
+      ...['set k v 60000', 'setMany [["l","v"]] 60000', 'get k {"consistency":"strong"}'],
     ])
   })
 
@@ -189,18 +189,18 @@ describe('calls', () => {
     const { store, primary, fallback, stop } = setUp()
     await stop()
     expect(store.recovery.isPrimary).toBe(false)
-    await store.set('k', 'v', 5)
-    await store.setMany([['l', 'v']], 5)
+    await store.set('k', 'v', 60_000)
+    await store.setMany([['l', 'v']], 60_000)
     expect(String(await store.get('k', { consistency: 'strong' }))).toBe('v')
     expect((await store.getMany(['k', 'x'])).map((item) => item && String(item))).toEqual([
       'v',
       undefined,
     ])
-    expect([await store.add('k', 'w'), await store.add('m', 'w', 5)]).toEqual([false, true])
-    expect(await store.compareAndSet('k', 'v', 'w', 5)).toBe(true)
+    expect([await store.add('k', 'w'), await store.add('m', 'w', 60_000)]).toEqual([false, true])
+    expect(await store.compareAndSet('k', 'v', 'w', 60_000)).toBe(true)
     expect(await store.compareAndSet('k', 'w', undefined)).toBe(true)
-    expect(await store.increment('n', 2, 5)).toBe(2)
-    expect([await store.touch('l', 5), await store.delete('l')]).toEqual([true, true])
+    expect(await store.increment('n', 2, 60_000)).toBe(2)
+    expect([await store.touch('l', 60_000), await store.delete('l')]).toEqual([true, true])
     expect(await store.deleteMany(['m', 'x'])).toBe(1)
     await store.ping()
     expect(await pagesOf(store)).toEqual(['n'])
@@ -253,19 +253,19 @@ describe('mirrored changes', () => {
 
   test('have the new item, or none', async () => {
     const { store, primary, fallback } = await partial()
-    expect(await store.add('k', 'v', 5)).toBe(true)
-    expect(await store.compareAndSet('k', 'v', 'w', 5)).toBe(true)
+    expect(await store.add('k', 'v', 60_000)).toBe(true)
+    expect(await store.compareAndSet('k', 'v', 'w', 60_000)).toBe(true)
     expect(await store.compareAndSet('k', 'w', undefined)).toBe(true)
-    expect(await store.increment('n', 2, 5)).toBe(2)
+    expect(await store.increment('n', 2, 60_000)).toBe(2)
     expect(primary.calls).toEqual([
       ...[
-        'add k v 5',
-        'compareAndSet k v w 5',
+        'add k v 60000',
+        'compareAndSet k v w 60000',
         'compareAndSet k w undefined undefined',
-        'increment n 2 5',
+        'increment n 2 60000',
       ],
     ])
-    expect(fallback.calls).toEqual(['set k v 5', 'set k w 5', 'delete k', 'delete n'])
+    expect(fallback.calls).toEqual(['set k v 60000', 'set k w 60000', 'delete k', 'delete n'])
   })
 })
 

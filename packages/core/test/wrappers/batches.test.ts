@@ -210,7 +210,7 @@ describe('a batching store', () => {
     }
     const reading = store.get('other')
     const writes = Array.from({ length: 20 }, (_, index) =>
-      store.set(`k${index}`, 'v', 3_000 + index),
+      store.set(`k${index}`, 'v', 3_000_000 + index),
     )
     const read = store.get('k0')
     expect(String(await read)).toBe('v')
