@@ -178,7 +178,9 @@ export class CacheParts implements CacheParent {
     const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
     return new RememberCalls({
       cache: { entries, reader, ...shared, ...common },
-      ...{ reader, defaults, ttl },
+      reader,
+      defaults,
+      ttl,
     })
   }
 

@@ -61,7 +61,10 @@ const fixed = (bytes: number) => ({
 })
 const counted = (lengthBytes: number, bytes = 0) => ({ ...fixed(bytes), lengthBytes })
 const container = (lengthBytes: number, valuesPerElement: number) => ({
-  ...{ lengthBytes, bytes: 0, isContainer: true, valuesPerElement },
+  lengthBytes,
+  bytes: 0,
+  isContainer: true,
+  valuesPerElement,
 })
 
 /** The forms of the heads 0xc0 to 0xdf. */

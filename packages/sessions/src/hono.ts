@@ -128,7 +128,9 @@ function messageOf({ method, url, headers }: Request): SessionRequest {
   const { pathname, search, protocol } = new URL(url)
   const message = new IncomingMessage({ encrypted: protocol === 'https:' } as unknown as Socket)
   return Object.assign(message, {
-    ...{ method, url: pathname + search, headers: Object.fromEntries(headers) },
+    method,
+    url: pathname + search,
+    headers: Object.fromEntries(headers),
   })
 }
 

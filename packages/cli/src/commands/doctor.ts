@@ -65,7 +65,11 @@ function storesOf(context: Context): ConfiguredStore[] {
   const { roles } = context.report ?? {}
   if (roles !== undefined) {
     return Object.entries(roles).map(([name, { store, failover, prefix, ttl }]) => ({
-      ...{ name, driver: store ?? null, failover, prefix, ttlMs: ttl },
+      name,
+      driver: store ?? null,
+      failover,
+      prefix,
+      ttlMs: ttl,
     }))
   }
   return context.names.map((name) => {

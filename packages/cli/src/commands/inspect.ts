@@ -37,7 +37,11 @@ function toJson(key: string, cache: Cache, inspection: Inspection) {
   const { ttlMs, bytes, frame, location, freshUntil, state, storageKey, tags, etag } = inspection
   return {
     command: 'inspect',
-    ...{ key, storageKey, store: cache.name, driver: cache.driver, state },
+    key,
+    storageKey,
+    store: cache.name,
+    driver: cache.driver,
+    state,
     location: location ?? null,
     ttlMs: ttlMs === undefined || ttlMs === Infinity ? null : ttlMs,
     expires: ttlMs === undefined ? null : ttlMs !== Infinity,

@@ -138,7 +138,11 @@ class ResultRenderer<T> implements Renderer {
     return {
       captured,
       facts: {
-        ...{ ttl, tags: [], isExcluded, privateRead: undefined, headersRead: [] },
+        ttl,
+        tags: [],
+        isExcluded,
+        privateRead: undefined,
+        headersRead: [],
         isOfRequest: false,
       },
     }

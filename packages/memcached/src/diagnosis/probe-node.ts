@@ -36,7 +36,10 @@ export async function probeNode(target: Target, options: NodeOptions): Promise<N
     const roundTripMs = performance.now() - sentAt
     return {
       server: {
-        ...{ address, role: 'node', isReachable: true, latencyMs },
+        address,
+        role: 'node',
+        isReachable: true,
+        latencyMs,
         facts: { version: connection.serverVersion, share, ...factsOf(statistics) },
       },
       findings: [

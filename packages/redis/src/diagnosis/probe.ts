@@ -95,7 +95,10 @@ async function readServer(
     const way = capabilities.deleteIfEqual === undefined ? 'script' : 'SET IFEQ'
     const isReachable = true
     return {
-      ...{ address, isReachable, latencyMs, info },
+      address,
+      isReachable,
+      latencyMs,
+      info,
       compareAndSet: isWritten ? way : undefined,
       findings: [...permission, ...findings, ...refused],
     }

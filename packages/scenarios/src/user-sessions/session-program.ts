@@ -221,7 +221,8 @@ export class SessionProgram implements Program<UserSessionCall> {
     const { id, except } = operation as { id: string; except?: string }
     const recorded = {
       ...operation,
-      ...{ id: this.#log.firstIdOf(id), sentId: id },
+      id: this.#log.firstIdOf(id),
+      sentId: id,
       except: except && this.#log.firstIdOf(except),
       process: name,
       began: nextOrder(),

@@ -23,8 +23,12 @@ export const sessions: Scenario<UserSessionCall> = {
   withoutFaults: ({ scan }) => scan === false,
   faults: faultsOfFixedNodes,
   lastCalls: Array.from({ length: users }, (_, user) => ({
-    ...{ op: 'request' as const, action: 'read' as const, key: 0, ms: 0 },
-    ...{ user, isOld: false },
+    op: 'request' as const,
+    action: 'read' as const,
+    key: 0,
+    ms: 0,
+    user,
+    isOld: false,
   })),
   // The users of sessions are remembered.
   isOwnKey: (key, value) => key.startsWith('v1:') && typeof value !== 'string',

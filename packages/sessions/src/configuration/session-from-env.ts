@@ -106,7 +106,8 @@ export async function sessionFromEnv<T extends object = Record<string, unknown>>
   // The cookie expires with the session.
   const maxAge = idle ?? (idleTimeout === undefined ? cache.ttl : milliseconds(idleTimeout))
   const middleware = session({
-    ...{ secret, store: sessions },
+    secret,
+    store: sessions,
     ...options.middleware,
     cookie: withAttributes(maxAge, options.middleware?.cookie, cookie),
     ...(name !== undefined && { name }),

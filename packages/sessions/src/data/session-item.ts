@@ -277,7 +277,9 @@ export function parseItem(value: unknown, json?: string): ParsedItem | undefined
 }
 
 const unknownTimes = {
-  ...{ expires: Number.NaN, created: Number.NaN, rotated: Number.NaN },
+  expires: Number.NaN,
+  created: Number.NaN,
+  rotated: Number.NaN,
   isListed: false,
   firstKey: undefined,
 }
@@ -289,7 +291,10 @@ function parseStamp(stamp: unknown): Omit<StoredSession, 'text'> | undefined {
   if (expires !== null && !Number.isSafeInteger(expires)) return undefined
   if (!Number.isSafeInteger(rotated)) return undefined
   return {
-    ...{ expires: expires ?? Infinity, created, isListed: listed === listedMark, rotated },
+    expires: expires ?? Infinity,
+    created,
+    isListed: listed === listedMark,
+    rotated,
     firstKey: typeof firstKey === 'string' ? firstKey : undefined,
   }
 }

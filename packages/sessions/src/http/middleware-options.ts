@@ -198,7 +198,11 @@ export function settingsOf(options: SessionMiddlewareOptions): Settings {
   const signers = secretsOf(options).map(createSigner)
   const readId = createIdReader(name, signers)
   return {
-    ...{ options, sessions, name, sign: withMemory(signers[0] as Signer), readId },
+    options,
+    sessions,
+    name,
+    sign: withMemory(signers[0] as Signer),
+    readId,
     rotateAfter: rotateAfter === undefined ? Infinity : milliseconds(rotateAfter),
   }
 }

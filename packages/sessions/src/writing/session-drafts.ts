@@ -48,7 +48,11 @@ export class SessionDrafts {
     const repeatsExpiry = text.repeatsExpiry && cookie?.expires !== undefined
     return {
       text: { body, cookie, repeatsExpiry },
-      ...{ expires, created: began, isListed, lifetimeMs: expires - now, firstKey },
+      expires,
+      created: began,
+      isListed,
+      lifetimeMs: expires - now,
+      firstKey,
       rotated: Number.isNaN(rotated) ? began : rotated,
     }
   }
