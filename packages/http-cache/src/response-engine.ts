@@ -186,7 +186,7 @@ export class ResponseEngine {
         }
         if (item?.record.kind === 'response') {
           const stored = item as StoredItem<ResponseRecord>
-          if (await this.#sendShared(exchange, stored)) return
+          if (await this.#sendShared(exchange, stored, target.key)) return
           break
         }
         if (item?.record.kind !== 'vary' || target.vary !== undefined) break
@@ -256,7 +256,11 @@ export class ResponseEngine {
   }
 
   /** Sends the response of another request, unless it must be validated for each request. */
-  #sendShared(exchange: Exchange, stored: StoredItem<ResponseRecord>): boolean | Promise<boolean> {
+  #sendShared(
+    exchange: Exchange,
+    stored: StoredItem<ResponseRecord>,
+    key: string,
+  ): boolean | Promise<boolean> {
     const { freshness, storedAt } = stored.record
     if (exchange.hasAuthorization && !freshness.isShared) return false
     const age = ageOf(freshness, storedAt, this.#now())
@@ -269,9 +273,7 @@ export class ResponseEngine {
     const { hitForMiss } = this.#scope
     const isStale =
       use === 'stale' ||
-      (use === 'validate' &&
-        hitForMiss.has(exchange.keys.key, 'failed') &&
-        mayReplaceError(freshness, age))
+      (use === 'validate' && hitForMiss.has(key, 'failed') && mayReplaceError(freshness, age))
     return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
   }
 

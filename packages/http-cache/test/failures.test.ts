@@ -9,7 +9,7 @@ import {
 import express, { type ErrorRequestHandler, type RequestHandler, type Response } from 'express'
 import express4 from 'express-4'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { serve, setupCache } from './fixture.ts'
+import { gate, serve, setupCache } from './fixture.ts'
 import { forms } from './forms.ts'
 
 const invalid = '10 minits' as '10m'
@@ -85,6 +85,60 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     await clock.advance(2)
     expect((await get('/p?from=1')).body).toBe('version 2')
   })
+
+  /** A route whose response has expired, and whose handler fails once all of these requests have arrived. */
+  async function failTogether(headers: readonly object[], options = {}) {
+    const { cache, clock } = setupCache()
+    const arrived = gate()
+    let [requests, calls] = [0, 0]
+    const inFront: RequestHandler = (_request, _response, next) => {
+      // The first request has filled the cache.
+      if (++requests > headers.length) setImmediate(arrived.open)
+      next()
+    }
+    const handler: RequestHandler = async ({ url }, response) => {
+      if (url === '/p?vary') response.vary('X-Custom')
+      if (++calls === 1) return void response.send('stale')
+      await arrived.opened
+      response.status(500).send('failed')
+    }
+    const used = { cache, ttl: '1m', staleIfError: '1h', waitTimeout: '1h', ...options } as const
+    const { get } = await serveRoute(inFront, ...form(used, handler))
+    return async (path: string) => {
+      await get(path)
+      await clock.advance(61_000)
+      const replies = await Promise.all(headers.map((each) => get(path, { ...each })))
+      return { replies, failures: calls - 1 }
+    }
+  }
+
+  test.each(['/p', '/p?vary'])(
+    'requests that wait for a handler that fails receive the stale response with the first: %s',
+    async (path) => {
+      const request = await failTogether(Array(10).fill({}))
+      const { replies, failures } = await request(path)
+      expect(replies.map(({ status, body }) => [status, body])).toEqual(
+        Array(10).fill([200, 'stale']),
+      )
+      expect(failures).toBe(1)
+      const statuses = replies.map(({ cache }) => cache).sort()
+      expect(statuses[0]).toBe('fwd=stale; fwd-status=500')
+      expect(new Set(statuses.slice(1))).toEqual(new Set(['hit; ttl=-1']))
+    },
+  )
+
+  const own = { 'cache-control': 'no-cache' }
+  const signedIn = { authorization: 'Bearer x' }
+  test.each([
+    ['no-cache', [own, own], { requestDirectives: true }],
+    ['authorization', [{}, signedIn, signedIn], { mode: 'rfc9111', public: true }],
+  ])(
+    'a handler that has just failed is called for a request with %s',
+    async (_, headers, options) => {
+      const request = await failTogether(headers, options)
+      expect((await request('/p')).failures).toBe(headers.length)
+    },
+  )
 
   test('throws for an invalid ttl where the handler requests it', async () => {
     const { cache } = setupCache()

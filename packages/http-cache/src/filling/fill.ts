@@ -6,6 +6,7 @@ import {
   type RenderFacts,
   StreamedResponseError,
 } from '../exchange/renderer.ts'
+import { plainHit } from '../exchange/sender.ts'
 import { type Headers, textOf } from '../headers/header-list.ts'
 import { ageOf, mayReplaceError } from '../policy/freshness.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
@@ -75,6 +76,7 @@ export class Fill {
     exchange.isTaken = true
     this.#headers = { ...exchange.headers }
     const stale = await this.#staleOf(context)
+    if (stale !== undefined && this.#hasFailed(stale)) return this.#sendKnownStale(context, stale)
     let rendered: Rendered | Refusal
     try {
       rendered = await Promise.race([this.#refusedEarly(), this.#render(stale)])
@@ -88,6 +90,23 @@ export class Fill {
       this.#answer.sendUnstored(rendered.captured, error)
       throw error
     }
+  }
+
+  /** Whether the handler has failed for another request while this one waited, and that suffices for this one. */
+  #hasFailed(stale: CompleteResponse): boolean {
+    if (!this.#scope.hitForMiss.has(this.#target.key, 'failed')) return false
+    const { directives, hasAuthorization } = this.#exchange
+    if (directives.has('no-cache')) return false
+    if (hasAuthorization && !stale.record.freshness.isShared) return false
+    return this.#mayReplace(stale)
+  }
+
+  /** Sends the stale response without calling the handler. */
+  async #sendKnownStale(context: Context, stale: CompleteResponse): Promise<Buffer | undefined> {
+    this.#answer.hold()
+    await this.#answer.send(stale, plainHit)
+    context.skip()
+    return context.stale
   }
 
   /** The handler has failed, or its response cannot be rendered apart from its client. */
