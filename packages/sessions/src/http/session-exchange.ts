@@ -271,9 +271,14 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
 
   /** Stores the session and sets the cookie. Returns nothing if nothing has to be stored. */
   commit(): Promise<void> | undefined {
-    return this.#keeping === undefined
-      ? this.#commitNow()
-      : this.#keeping.then(() => this.#commitNow())
+    if (this.#keeping === undefined) return this.#commitNow()
+    if (this.held?.canWait === false) {
+      throw new Error(
+        'session: the response began before regenerate had finished, and cannot wait for it, as an application of another ' +
+          'copy of Express responds. Respond in the callback of regenerate, or mount that application: app.use(inner).',
+      )
+    }
+    return this.#keeping.then(() => this.#commitNow())
   }
 
   #commitNow(): Promise<void> | undefined {
@@ -307,8 +312,10 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
   #isRotationDue(session: RequestSession): boolean {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
-    const isOld = sessions.ageOfId(session) >= rotateAfter
-    return isOld && this.#cookie.canSend(session.cookie) && !this.#hasOtherId(session)
+    if (sessions.ageOfId(session) < rotateAfter) return false
+    // Without the cookie of the new id, the browser would lose its session.
+    const canSend = this.held?.canWait === true && this.#cookie.canSend(session.cookie)
+    return canSend && !this.#hasOtherId(session)
   }
 
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */

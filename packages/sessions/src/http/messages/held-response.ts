@@ -67,6 +67,11 @@ export class HeldResponse implements CallHandler {
     return this.#replaced.areOwn
   }
 
+  /** Whether the response can wait: it does not if an application of another copy of the framework responds. */
+  get canWait(): boolean {
+    return this.hasOwnMethods || hasReplacedPrototype(this.#response)
+  }
+
   get isWaiting(): boolean {
     return (this.#queue !== undefined && !this.#isSetting) || this.#outer?.isWaiting === true
   }
@@ -96,8 +101,7 @@ export class HeldResponse implements CallHandler {
     this.#hasCommitted = true
     const committing = this.#tryCommit()
     if (committing === undefined) return this.#send(method, args)
-    if (!this.hasOwnMethods && !hasReplacedPrototype(this.#response)) {
-      // An application of another copy of the framework responds. It does not wait.
+    if (!this.canWait) {
       committing.catch((error) => this.#hold.onError(error))
       return this.#send(method, args)
     }
