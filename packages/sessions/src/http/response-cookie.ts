@@ -12,12 +12,10 @@ export class ResponseCookie {
   readonly #settings: Settings
   /** Leads to the held response, which accepts headers from here while it waits. There is none before the session was read. */
   readonly #exchange: { readonly held: HeldResponse | undefined }
-  /** Whether the response has it. */
-  #isSet = false
+  /** The line of `Set-Cookie` that the response has. */
+  #line: string | undefined
   /** Whether the browser has the same, which expires earlier. */
   #isExtension = false
-  /** The `Set-Cookie` header without it. */
-  #before: number | string | string[] | undefined
 
   constructor(
     request: RequestFacts,
@@ -56,7 +54,7 @@ export class ResponseCookie {
 
   /** To be called if middleware may have changed the headers since. */
   recheck(): void {
-    if (!this.#isSet) return
+    if (this.#line === undefined) return
     if (this.#isExtension && isSharedResponse(this.#response)) this.undo()
     else this.#makePrivate()
   }
@@ -68,20 +66,25 @@ export class ResponseCookie {
 
   /** Takes back the cookie of a session that could not be stored. */
   undo(): void {
-    if (!this.#isSet) return
-    this.#isSet = false
-    if (this.#before === undefined) this.#response.removeHeader('Set-Cookie')
-    else this.#response.setHeader('Set-Cookie', this.#before)
+    const line = this.#line
+    if (line === undefined) return
+    this.#line = undefined
+    // Others may have added theirs since.
+    const others = this.#setCookies().filter((other) => other !== line)
+    if (others.length === 0) this.#response.removeHeader('Set-Cookie')
+    else this.#response.setHeader('Set-Cookie', others)
   }
 
   /** A shared cache may store a response although it sets a cookie (RFC 9111 section 7.3), and send that to all. */
-  #addPrivately(header: string): void {
+  #addPrivately(line: string): void {
     this.#makePrivate()
-    const before = this.#response.getHeader('Set-Cookie')
-    this.#before = before
-    this.#isSet = true
-    const others = before === undefined ? [] : [before].flat().map(String)
-    this.#exchange.held?.setHeader('Set-Cookie', [...others, header])
+    const others = this.#setCookies()
+    this.#line = line
+    this.#exchange.held?.setHeader('Set-Cookie', [...others, line])
+  }
+
+  #setCookies(): string[] {
+    return [this.#response.getHeader('Set-Cookie') ?? []].flat().map(String)
   }
 
   #makePrivate(): void {

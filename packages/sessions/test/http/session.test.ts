@@ -707,4 +707,21 @@ describe('the cookie of a session', () => {
       )
     },
   )
+
+  test('that is taken back in writeHead leaves those that others have set', async () => {
+    const { clock, app } = start({}, 'setHeader', { rolling: true })
+    const { get, onRequest } = await app
+    await get('/change')
+    await clock.advance(60_000)
+    onRequest((response) => {
+      const { writeHead } = response
+      response.setHeader('Set-Cookie', 'before=1')
+      response.writeHead = function late(this: ServerResponse, ...args: unknown[]) {
+        response.appendHeader('Set-Cookie', 'later=1')
+        response.setHeader('Cache-Control', 'public, max-age=60')
+        return Reflect.apply(writeHead, response, args)
+      } as typeof writeHead
+    })
+    expect((await get()).setCookies).toEqual(['before=1', 'later=1'])
+  })
 })
