@@ -68,7 +68,7 @@ export class WaitingClients {
       hasLeft = true
       unwatch()
       if (--flight.clients > 0) return
-      if (flight.stop === undefined) this.#flights.delete(key)
+      if (flight.stop === undefined) this.#remove(key, flight)
       else flight.timer = setTimeout(() => this.#stop(key, flight), graceMs).unref()
     }
     const unwatch =
@@ -85,12 +85,17 @@ export class WaitingClients {
       flight.stop = undefined
       if (flight.clients > 0) return
       clearTimeout(flight.timer)
-      this.#flights.delete(key)
+      this.#remove(key, flight)
     }
   }
 
   #stop(key: string, flight: Flight): void {
-    this.#flights.delete(key)
+    this.#remove(key, flight)
     flight.stop?.()
+  }
+
+  /** Unless clients wait for another rendering of the key, which began after this one was stopped. */
+  #remove(key: string, flight: Flight): void {
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
   }
 }
