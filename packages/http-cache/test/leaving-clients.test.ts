@@ -178,6 +178,49 @@ test('a client that leaves while a stale response is refreshed does not keep oth
   expect(errors).toEqual([])
 })
 
+test('a request that has given up leaves the handler to one that waits for the lease of another process with it', async () => {
+  const { backend, open } = setupCache()
+  Object.defineProperty(backend, 'processLocal', { value: false })
+  const [other, own] = [open(), open()]
+  const errors: unknown[] = []
+  const onError = (event: unknown) => errors.push(event)
+  httpCacheChannels.error.subscribe(onError)
+  onTestFinished(() => void httpCacheChannels.error.unsubscribe(onError))
+  const app = express()
+  const called = gate()
+  const joined = gate()
+  const handle =
+    (name: string): RequestHandler =>
+    (_request, response) => {
+      if (name === 'other') called.open()
+      else response.send(name)
+    }
+  const routes = {
+    other: forms.middleware?.({ cache: other }, handle('other')),
+    impatient: forms.middleware?.({ cache: own, waitTimeout: '50ms' }, handle('impatient')),
+    patient: forms.middleware?.({ cache: own, waitTimeout: '1h' }, handle('patient')),
+  }
+  for (const [name, [cache, handler]] of Object.entries(routes) as [string, RequestHandler[]][]) {
+    const isChosen = ({ headers }: Request) => headers['x-route'] === name
+    app.use((request, response, next) => {
+      if (!isChosen(request)) return void next()
+      if (name === 'patient') setImmediate(joined.open)
+      cache?.(request, response, () => handler?.(request, response, next))
+    })
+  }
+  const { get, port } = await serve(app)
+  const client = connect(port, '127.0.0.1')
+  client.write('GET /p HTTP/1.1\r\nHost: h.test\r\nX-Route: other\r\n\r\n')
+  await called.opened
+  const impatient = await get('/p', { host: 'h.test', 'x-route': 'impatient' })
+  expect(impatient.body).toBe('impatient')
+  const waiting = get('/p', { host: 'h.test', 'x-route': 'patient' })
+  await joined.opened
+  client.destroy()
+  expect((await waiting).body).toBe('patient')
+  expect(errors).toEqual([])
+})
+
 test('while a body is kept, write neither waits for the client nor says that it should', async () => {
   const { app } = counting(express, { maxBodyBytes: 1_000_000 })
   const results: unknown[] = []

@@ -71,8 +71,8 @@ export class Fill {
 
   async load(context: Context): Promise<Buffer | undefined> {
     const exchange = this.#exchange
-    // The request was answered or bypasses the cache meanwhile. The response of its handler belongs to it alone.
-    if (exchange.isTaken) throw new Error('The request was answered already.')
+    // The request was answered or bypasses the cache meanwhile: another one that waits calls its handler.
+    if (exchange.isTaken) throw new IncompleteResponseError()
     exchange.isTaken = true
     this.#headers = { ...exchange.headers }
     const stale = await this.#staleOf(context)
