@@ -55,6 +55,7 @@ const sleep = {
   'packages/http-cache/test/round-trips.test.ts':
     'Polls until two looks at a count are equal. The store is in this process and takes no timer.',
   'packages/lmdb/test/expiry-and-size.test.ts': nothing,
+  'packages/lmdb/test/processes/random-calls.mjs': passes,
   'packages/lmdb/test/processes.full.test.ts': pace,
   'packages/memcached/test/discovery/discovery-endpoint.test.ts': proceeds,
   'packages/memcached/test/discovery/elasticache.test.ts': passes,
