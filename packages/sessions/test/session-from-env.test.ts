@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
 import { ConfigError, DriverRegistry } from '@stowage/core'
 import memoryDriver, { memory } from '@stowage/memory'
 import {
@@ -174,45 +176,55 @@ test('SESSION_IDLE limits the time between requests, and SESSION_LIFETIME that o
   expect(await sessions.read('id')).toBeUndefined()
 })
 
+/**
+ * The warnings of a process that creates sessions from each of the variables, with options as JavaScript. In a process of
+ * its own, because another test of this one may have had the warning.
+ */
+async function warningsOf(runs: readonly (readonly [variables: object, options: string])[]) {
+  const calls = runs.map(([variables, options]) => `[${JSON.stringify(variables)}, ${options}]`)
+  const program = `
+    import { DriverRegistry } from '@stowage/core'
+    import { sessionFromEnv } from '@stowage/sessions'
+
+    const warnings = []
+    process.on('warning', ({ message }) => warnings.push(message))
+    const drivers = new DriverRegistry({
+      memory: () => import('@stowage/memory'),
+      redis: () => import('@stowage/redis'),
+    })
+    for (const [variables, options] of [${calls}]) {
+      const { caches } = await sessionFromEnv(variables, drivers, options)
+      await caches.close()
+    }
+    setImmediate(() => console.log(JSON.stringify(warnings)))`
+  const args = ['--input-type=module', '--eval', program]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname })
+  return JSON.parse(stdout)
+}
+
 test('replicated Redis that does not wait for a replica causes a warning, once', async () => {
-  const warnings: string[] = []
-  const listen = ({ message }: Error) => warnings.push(message)
-  process.on('warning', listen)
-  const drivers = new DriverRegistry({ redis: () => import('@stowage/redis') })
   const base = { SESSION_SECRET: secret, CACHE_DRIVER: 'redis' }
   const replicas = { REDIS_PRIMARY: '127.0.0.1:1', REDIS_REPLICAS: '127.0.0.1:2' }
-  for (const variables of [
-    base,
-    { ...base, ...replicas, SESSION_REDIS_WAIT_REPLICAS: '1' },
-    { ...base, ...replicas },
-    { ...base, ...replicas },
-  ]) {
-    const { caches } = await sessionFromEnv(variables, drivers)
-    await caches.close()
-  }
-  await new Promise((resolve) => setImmediate(resolve))
-  process.off('warning', listen)
+  const warnings = await warningsOf([
+    [base, '{}'],
+    [{ ...base, ...replicas, SESSION_REDIS_WAIT_REPLICAS: '1' }, '{}'],
+    [{ ...base, ...replicas }, '{}'],
+    [{ ...base, ...replicas }, '{}'],
+  ])
   expect(warnings).toEqual([expect.stringContaining('SESSION_REDIS_WAIT_REPLICAS to the number')])
 })
 
 test('a list of secrets without one for the index causes a warning, once', async () => {
-  const warnings: string[] = []
-  const listen = ({ message }: Error) => warnings.push(message)
-  process.on('warning', listen)
-  const sessions = { index: (session: { user?: unknown }) => session.user as string }
-  const list = `${secret},${secret.toUpperCase()}`
-  for (const [variables, options] of [
-    [{ SESSION_SECRET: secret }, { sessions }],
-    [{ SESSION_SECRET: list }, {}],
-    [{ SESSION_SECRET: list, SESSION_INDEX_SECRET: secret }, { sessions }],
-    [{ SESSION_SECRET: list }, { sessions }],
-    [{ SESSION_SECRET: list }, { sessions }],
-  ] as const) {
-    const { caches } = await sessionFromEnv(variables, registry, options)
-    await caches.close()
-  }
-  await new Promise((resolve) => setImmediate(resolve))
-  process.off('warning', listen)
+  const indexed = '{ sessions: { index: ({ user }) => user } }'
+  const base = { CACHE_DRIVER: 'memory', SESSION_SECRET: secret }
+  const list = { ...base, SESSION_SECRET: `${secret},${secret.toUpperCase()}` }
+  const warnings = await warningsOf([
+    [base, indexed],
+    [list, '{}'],
+    [{ ...list, SESSION_INDEX_SECRET: secret }, indexed],
+    [list, indexed],
+    [list, indexed],
+  ])
   expect(warnings).toEqual([expect.stringContaining('Set SESSION_INDEX_SECRET to it before')])
 })
 
