@@ -37,7 +37,7 @@ export const equivalents = [
     operator: 'condition',
     from: 'text === void 0',
     to: 'false',
-    reason: 'The text "undefined" is no id.',
+    reason: 'The text "undefined" is not an id.',
   },
   {
     file: 'updates/entry-updates.ts',

@@ -12,7 +12,7 @@ const refused = new CacheError('ERR_CACHE_REJECTED', 'refused', {
 const tooLarge = new CacheError('ERR_CACHE_LIMIT', 'large', { operation: 'x' })
 const idKey = 'p:~generation'
 
-/** The calls of both stores, and what the recovery was told. A test determines the phase and the results. */
+/** The calls of both stores, and what they reported to the recovery. A test chooses the phase and the results. */
 function setUp(
   phase: Phase,
   { isMirrored = phase !== 'primary', unsettled = [] as string[] } = {},

@@ -384,7 +384,7 @@ describe('the id of a generation', () => {
   test.each<[string, number | undefined, number | undefined, number]>([
     ['is left alone if both stores have it', 5, 5, 5],
     ['is that of the fallback store if that is newer', 5, 7, 7],
-    ['is that of the fallback store if there is no other', undefined, 7, 7],
+    ['is the id of the fallback store if the primary store has none', undefined, 7, 7],
     ['is newer than that of the primary store otherwise', 9, 7, 10],
     ['is newer also without one in the fallback store', 9, undefined, 10],
     ['begins', undefined, undefined, 1],

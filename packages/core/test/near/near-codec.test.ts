@@ -55,7 +55,7 @@ const plain = (value: unknown): Entry => ({ value, facts: undefined }) as Entry
 const withFacts = (value: unknown): Entry => ({ value, facts: { freshUntil: 50 } }) as never
 
 describe('a near codec', () => {
-  test('passes on what is no item of a near cache', () => {
+  test('decodes other items with the codec of the cache', () => {
     const { codec, calls } = setUp(plain(1))
     expect([codec.counters, codec.encode(plain(1), 'k')]).toEqual([false, 'encoded'])
     expect(codec.decode('bytes', 'k')).toEqual(plain(1))

@@ -17,7 +17,7 @@ afterEach(() => {
   channels.topology.unsubscribe(listener)
 })
 
-/** A node behind the proxy, and the states that it has told. */
+/** A node behind the proxy, and the states that it has reported. */
 function create(options: Partial<NodeOptions> = {}, port = backend.proxy.port) {
   const states: NodeState[] = []
   const node = new Node(
