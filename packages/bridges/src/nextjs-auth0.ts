@@ -5,16 +5,16 @@
  * `absoluteTimeout` as `inactivityDuration` and `absoluteDuration`. Keep the cookie of a session whose read failed, because
  * the library takes that for a request without one. Failures reject with their `CacheError`.
  */
-import type { SessionMark, Sessions } from '@stowage/sessions'
+import type { SessionBaseline, Sessions } from '@stowage/sessions'
 import type { AnySessions } from './support/sessions.ts'
 
 /** Survives a copy of the session, and is left out by `JSON.stringify`. */
-const markKey: unique symbol = Symbol('stowage.mark')
+const baselineKey: unique symbol = Symbol('stowage.baseline')
 
 interface Auth0Session {
   readonly user: { readonly sub: string }
   readonly internal: { readonly sid: string; readonly mcd?: { readonly issuer: string } }
-  [markKey]?: unknown
+  [baselineKey]?: unknown
 }
 
 interface LogoutToken {
@@ -48,17 +48,18 @@ export function auth0SessionStore<S extends Auth0Session>(
 ): Auth0SessionStore<S> {
   return {
     async get(id) {
-      const found = await sessions.readWithMark(id)
+      const found = await sessions.readWithBaseline(id)
       if (found === undefined) return null
-      return Object.assign(found.session, { [markKey]: found.mark })
+      return Object.assign(found.session, { [baselineKey]: found.baseline })
     },
     async set(id, session) {
       await sessions.update(id, session)
     },
     async update(id, session) {
-      const mark = (session[markKey] as SessionMark | undefined) ?? (await markOf(sessions, id))
-      if (mark === undefined) return false
-      sessions.setMark(session, mark)
+      const baseline =
+        (session[baselineKey] as SessionBaseline | undefined) ?? (await baselineOf(sessions, id))
+      if (baseline === undefined) return false
+      sessions.setBaseline(session, baseline)
       return (await sessions.update(id, session)) !== 'dropped'
     },
     async delete(id) {
@@ -77,8 +78,8 @@ const noSubject =
   'A logout token without "sub" cannot be applied: sessions are listed by user. Configure the issuer to send it.'
 
 /** For a session that the application has made anew: it replaces the stored one, if that has not ended. */
-async function markOf(sessions: AnySessions, id: string): Promise<SessionMark | undefined> {
-  return (await sessions.readWithMark(id))?.mark
+async function baselineOf(sessions: AnySessions, id: string): Promise<SessionBaseline | undefined> {
+  return (await sessions.readWithBaseline(id))?.baseline
 }
 
 function isMeant({ internal }: Auth0Session, { sid, iss }: LogoutToken): boolean {

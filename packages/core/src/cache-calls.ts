@@ -3,9 +3,9 @@ import { atCaller, errorAtCaller } from './calls/at-caller.ts'
 import { type CacheOperation, channels, type InvalidationEvent } from './channels.ts'
 import { recoveryOf } from './failover/store-recovery.ts'
 import type { Found } from './freshness/entry-reader.ts'
+import { runForFlight } from './loading/current-load.ts'
 import type { LoadContext } from './loading/load-context.ts'
 import type { RememberOptions } from './loading/remember-options.ts'
-import { runForFlight } from './loading/running-loads.ts'
 import {
   checkFunction,
   checkIncrement,

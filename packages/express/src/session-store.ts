@@ -84,18 +84,18 @@ export class SessionStore extends Store {
 
   /** Called by the middleware with a session that `get` has passed to it. */
   override createSession(request: Request, data: SessionData): Session & SessionData {
-    const mark = this.sessions.takeMark(data)
+    const baseline = this.sessions.takeBaseline(data)
     const session = super.createSession(request, data)
-    if (mark !== undefined) this.sessions.setMark(session, mark)
+    if (baseline !== undefined) this.sessions.setBaseline(session, baseline)
     return session as Session & SessionData
   }
 
   async #read(id: string): Promise<SessionData | null> {
-    const found = await this.sessions.readWithMark(id)
+    const found = await this.sessions.readWithBaseline(id)
     // Without a cookie, express-session would throw an error in every request.
     if (found?.session.cookie === undefined) return null
     // Other middlewares copy the session instead of calling `createSession`.
-    this.sessions.carryMark(found.session, found.mark)
+    this.sessions.carryBaseline(found.session, found.baseline)
     return found.session
   }
 

@@ -1,7 +1,7 @@
 import { CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { publishSession } from './channels.ts'
-import { longestRequestMs, movedTo, tombstone } from './data/session-item.ts'
+import { longestRequestMs, rotatedTo, tombstone } from './data/session-item.ts'
 import { isSessionKey, keyOfId } from './data/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { SessionContext } from './session-context.ts'
@@ -112,7 +112,7 @@ export class SessionRemover {
     const path = [...passed, key]
     return retryOnConflict({ operation: 'destroy', store, key }, clock, async () => {
       const snapshot = await this.#context.cache.snapshot(key)
-      const found = movedTo(snapshot.value)
+      const found = rotatedTo(snapshot.value)
       const next = found !== undefined && path.includes(found) ? undefined : found
       if (next !== undefined) keys.push(next)
       const isFound = next === undefined || (await this.#deleteMoved(next, keys, path))
@@ -133,7 +133,7 @@ export class SessionRemover {
   /** Deletes a session that has ended, but not what leads to another one: that may have been spared. */
   async #deleteSession(key: string): Promise<void> {
     const snapshot = await this.#context.cache.snapshot(key)
-    if (movedTo(snapshot.value) === undefined) await snapshot.delete()
+    if (rotatedTo(snapshot.value) === undefined) await snapshot.delete()
   }
 
   /** A session that does not exist may be about to be stored, and listed already. */

@@ -11,14 +11,14 @@ import type { SessionsOptions } from './session-options.ts'
 import { SessionRemover } from './session-remover.ts'
 import type { SessionUsers } from './users/session-users.ts'
 import {
-  carryMark,
-  MarkedObject,
-  type MarkedSession,
-  markOf,
-  SessionMark,
-  takeMark,
-} from './writing/session-mark.ts'
-import { SessionTurns, type Turn } from './writing/session-turns.ts'
+  BaselineField,
+  baselineOf,
+  carryBaseline,
+  type SessionAndBaseline,
+  SessionBaseline,
+  takeBaseline,
+} from './writing/session-baseline.ts'
+import { type SessionQueue, SessionQueues } from './writing/session-queues.ts'
 import { type RotateOutcome, type SaveOutcome, SessionWriter } from './writing/session-writer.ts'
 
 const defaultGrace = '30s'
@@ -26,7 +26,7 @@ const defaultGrace = '30s'
 /**
  * Stores sessions in a cache. A session is a plain object that can be represented as JSON.
  *
- * The object that `read` returns is marked with what was stored, so that `update` stores only its changes:
+ * The object that `read` returns has what was stored as its baseline, so that `update` stores only its changes:
  * - A session that has ended since (destroyed, cleared, expired) is not stored again.
  * - Changes of other requests to other keys are kept.
  * - If nothing has changed, only the expiry is moved, and that rarely.
@@ -46,7 +46,7 @@ const defaultGrace = '30s'
  */
 export class Sessions<T extends object = Record<string, unknown>> {
   readonly #context: SessionContext
-  readonly #turns = new SessionTurns()
+  readonly #queues = new SessionQueues()
   readonly #reader: SessionReader
   readonly #writer: SessionWriter
   readonly #remover: SessionRemover
@@ -75,28 +75,31 @@ export class Sessions<T extends object = Record<string, unknown>> {
 
   /** Reads a session. Resolves to `undefined` if it is missing or has expired. */
   async read(id: string): Promise<T | undefined> {
-    const found = await this.readWithMark(id)
-    if (found !== undefined) this.setMark(found.session, found.mark)
+    const found = await this.readWithBaseline(id)
+    if (found !== undefined) this.setBaseline(found.session, found.baseline)
     return found?.session
   }
 
-  /** Like `read`, for a framework that creates an object of its own from the session: `setMark` gives that the mark. */
-  readWithMark(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, false)
+  /** Like `read`, for a framework that creates an object of its own from the session. `setBaseline` gives that the baseline. */
+  readWithBaseline(id: string): Promise<SessionAndBaseline<T> | undefined> {
+    return this.#readWithBaseline(id, false)
   }
 
   /**
-   * Does `readWithMark` for a request that has read the session before. Its id may have become an old one meanwhile, which
+   * Does `readWithBaseline` for a request that has read the session before. Its id may have become an old one meanwhile, which
    * leads to the session after its `grace` as well, for an hour.
    */
-  readAgain(id: string): Promise<MarkedSession<T> | undefined> {
-    return this.#readMarked(id, true)
+  readAgain(id: string): Promise<SessionAndBaseline<T> | undefined> {
+    return this.#readWithBaseline(id, true)
   }
 
-  async #readMarked(id: string, isAgain: boolean): Promise<MarkedSession<T> | undefined> {
+  async #readWithBaseline(
+    id: string,
+    isAgain: boolean,
+  ): Promise<SessionAndBaseline<T> | undefined> {
     const key = keyOfId(id)
     // The writes of this process come first.
-    const writing = this.#turns.settled(key)
+    const writing = this.#queues.settled(key)
     if (writing !== undefined) await writing
     const reader = this.#reader
     const found = await (isAgain ? reader.readToWrite(key, id) : reader.read(key, id))
@@ -105,7 +108,10 @@ export class Sessions<T extends object = Record<string, unknown>> {
     const session = this.#context.cache.storesByReference
       ? toFields(found.stored.text)
       : found.fields
-    return { session: session as T, mark: new SessionMark(found.stored.created, key, found) }
+    return {
+      session: session as T,
+      baseline: new SessionBaseline(found.stored.created, key, found),
+    }
   }
 
   /**
@@ -129,14 +135,14 @@ export class Sessions<T extends object = Record<string, unknown>> {
   }
 
   #save(id: string, session: T, text: SessionText): Promise<SaveOutcome> {
-    return this.#inTurn(id, async (key, turn) => {
-      const known = this.#markOf(session, key)
-      const mark = known ?? this.#newMark()
-      const target = { key, id, mark, turn }
-      if (mark.view !== undefined) return this.#writer.update(target, text)
+    return this.#inOrder(id, async (key, queue) => {
+      const known = this.#baselineOf(session, key)
+      const baseline = known ?? this.#newBaseline()
+      const target = { key, id, baseline, queue }
+      if (baseline.view !== undefined) return this.#writer.update(target, text)
       if (known !== undefined) return this.#writer.create(target, text)
       const outcome = await this.#writer.put(target, text)
-      this.setMark(session, mark)
+      this.setBaseline(session, baseline)
       return outcome
     })
   }
@@ -147,15 +153,15 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async touch(id: string, session: T): Promise<SaveOutcome> {
     const cookie = cookieOf(session)
-    const known = this.#markOf(session, keyOfId(id))
+    const known = this.#baselineOf(session, keyOfId(id))
     // Nothing to do, as for most requests: a write that this process is making moves the expiry as well.
     if (known !== undefined && this.#isCookieInStep(known, cookie)) return 'unchanged'
-    return this.#inTurn(id, async (key, turn) => {
-      const mark = known ?? (await this.#readMark(key, id))
-      if (mark.view === undefined) return 'unchanged'
-      const { body, repeatsExpiry } = mark.view
-      const ours = { body, repeatsExpiry, cookie: cookie ?? mark.view.cookie }
-      return this.#writer.update({ key, id, mark, turn }, ours)
+    return this.#inOrder(id, async (key, queue) => {
+      const baseline = known ?? (await this.#readBaseline(key, id))
+      if (baseline.view === undefined) return 'unchanged'
+      const { body, repeatsExpiry } = baseline.view
+      const ours = { body, repeatsExpiry, cookie: cookie ?? baseline.view.cookie }
+      return this.#writer.update({ key, id, baseline, queue }, ours)
     })
   }
 
@@ -177,21 +183,21 @@ export class Sessions<T extends object = Record<string, unknown>> {
   ): Promise<RotateOutcome> {
     if (!this.rotates) throw new TypeError('Sessions: rotate requires the option rotation.')
     const [newKey, graceMs] = [keyOfId(newId), milliseconds(grace)]
-    return this.#inTurn(id, async (key, turn) => {
-      const mark = this.#markOf(session, key) ?? (await this.#readMark(key, id))
-      return this.#writer.rotate({ key, id, mark, turn }, newKey, graceMs)
+    return this.#inOrder(id, async (key, queue) => {
+      const baseline = this.#baselineOf(session, key) ?? (await this.#readBaseline(key, id))
+      return this.#writer.rotate({ key, id, baseline, queue }, newKey, graceMs)
     })
   }
 
   /** Whether a session that was read has another id meanwhile, which only the browser knows. Send no cookie then. */
-  hasMoved(id: string, session: T): boolean {
-    const seen = markOf(session, this)?.seen
+  hasOtherId(id: string, session: T): boolean {
+    const seen = baselineOf(session, this)?.seen
     return seen !== undefined && seen.key !== keyOfId(id)
   }
 
   /** For how long a session that was read has had its id, in milliseconds. 0 for a new one. */
   ageOfId(session: T): number {
-    const rotated = markOf(session, this)?.seen?.stored.rotated ?? Number.NaN
+    const rotated = baselineOf(session, this)?.seen?.stored.rotated ?? Number.NaN
     return Number.isNaN(rotated) ? 0 : this.#context.clock.now() - rotated
   }
 
@@ -201,10 +207,14 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async destroy(id: string, session?: T): Promise<void> {
     const key = sessionKey(id)
-    await this.#turns.run(key, (turn) => {
-      const last = turn.last === 'ended' ? undefined : turn.last
-      turn.last = 'ended'
-      return this.#remover.remove(key, id, last ?? (session && this.#markOf(session, key)?.seen))
+    await this.#queues.run(key, (queue) => {
+      const last = queue.last === 'ended' ? undefined : queue.last
+      queue.last = 'ended'
+      return this.#remover.remove(
+        key,
+        id,
+        last ?? (session && this.#baselineOf(session, key)?.seen),
+      )
     })
     publishSession('destroyed', this.#context.cache.name, key)
   }
@@ -268,8 +278,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
     save(id: string): Promise<SaveOutcome>
   } {
     const text = toText(session)
-    const mark = markOf(session, this)
-    const isDue = mark === undefined || this.#writer.isDue(mark, text)
+    const baseline = baselineOf(session, this)
+    const isDue = baseline === undefined || this.#writer.isDue(baseline, text)
     return { body: text.body, isDue, save: (id) => this.#save(id, session, text) }
   }
 
@@ -278,7 +288,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    * `undefined` if it never was.
    */
   storedText(session: T): { readonly body: string } | undefined {
-    return markOf(session, this)?.view
+    return baselineOf(session, this)?.view
   }
 
   /** Whether `body`, of {@link inspect}, is that of a text of {@link storedText}. Faster than to compare them. */
@@ -294,9 +304,9 @@ export class Sessions<T extends object = Record<string, unknown>> {
     return unchangedKeys(fields, text.body, Object.keys(fields))
   }
 
-  /** Marks an object as a new session: the first `update` stores it only if no session with its id exists. */
+  /** Gives an object the baseline of a new session: the first `update` stores it only if no session with its id exists. */
   markAsNew(session: T): void {
-    this.setMark(session, this.#newMark())
+    this.setBaseline(session, this.#newBaseline())
   }
 
   /**
@@ -305,28 +315,28 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   lockOf(id: string, ttl?: Duration, session?: T): Lock {
     const key = keyOfId(id)
-    const seen = session && this.#markOf(session, key)?.seen
+    const seen = session && this.#baselineOf(session, key)?.seen
     return this.#context.cache.lock(`session:${seen?.stored.firstKey ?? seen?.key ?? key}`, { ttl })
   }
 
-  /** Gives a session the mark of the one that was read. */
-  setMark(session: object, mark: SessionMark): void {
-    MarkedObject.set(session, this, mark)
+  /** Gives a session the baseline of the one that was read. */
+  setBaseline(session: object, baseline: SessionBaseline): void {
+    BaselineField.set(session, this, baseline)
   }
 
-  /** Adds the mark as a field, which a framework copies with the others, until `takeMark` removes it. */
-  carryMark(session: object, mark: SessionMark): void {
-    carryMark(session, mark)
+  /** Adds the baseline as a field, which a framework copies with the others, until `takeBaseline` removes it. */
+  carryBaseline(session: object, baseline: SessionBaseline): void {
+    carryBaseline(session, baseline)
   }
 
-  /** Returns the mark of a session that was read, and removes the field of `carryMark`. */
-  takeMark(session: object): SessionMark | undefined {
-    return takeMark(session, this)
+  /** Returns the baseline of a session that was read, and removes the field of `carryBaseline`. */
+  takeBaseline(session: object): SessionBaseline | undefined {
+    return takeBaseline(session, this)
   }
 
-  #isCookieInStep(mark: SessionMark, cookie: SessionCookie | undefined): boolean {
-    if (mark.view === undefined || mark.hasEnded) return false
-    return !this.#writer.isCookieDue(mark, cookie ?? mark.view.cookie)
+  #isCookieInStep(baseline: SessionBaseline, cookie: SessionCookie | undefined): boolean {
+    if (baseline.view === undefined || baseline.hasEnded) return false
+    return !this.#writer.isCookieDue(baseline, cookie ?? baseline.view.cookie)
   }
 
   #indexed(): SessionUsers {
@@ -335,24 +345,24 @@ export class Sessions<T extends object = Record<string, unknown>> {
     throw new TypeError('The sessions of a user are listed only with the option index.')
   }
 
-  #inTurn<R>(id: string, work: (key: string, turn: Turn) => Promise<R>): Promise<R> {
+  #inOrder<R>(id: string, work: (key: string, queue: SessionQueue) => Promise<R>): Promise<R> {
     const key = keyOfId(id)
-    return this.#turns.run(key, (turn) => work(key, turn))
+    return this.#queues.run(key, (queue) => work(key, queue))
   }
 
-  #newMark(): SessionMark {
+  #newBaseline(): SessionBaseline {
     const created = Math.floor(this.#context.clock.now())
-    return new SessionMark(created)
+    return new SessionBaseline(created)
   }
 
-  async #readMark(key: string, id: string): Promise<SessionMark> {
+  async #readBaseline(key: string, id: string): Promise<SessionBaseline> {
     const seen = await this.#reader.read(key, id)
-    return new SessionMark(this.#newMark().created, key, seen)
+    return new SessionBaseline(this.#newBaseline().created, key, seen)
   }
 
-  /** The mark of a session; `undefined` if it is that of a session with another id. */
-  #markOf(session: T, key: string): SessionMark | undefined {
-    const mark = markOf(session, this)
-    return mark?.isOf(key) ? mark : undefined
+  /** The baseline of a session; `undefined` if it is that of a session with another id. */
+  #baselineOf(session: T, key: string): SessionBaseline | undefined {
+    const baseline = baselineOf(session, this)
+    return baseline?.isOf(key) ? baseline : undefined
   }
 }

@@ -135,8 +135,8 @@ describe.each([
     expect(await sessions.rotate(old, 'another id of the session', second)).toBe('unchanged')
     expect(await sessions.read('another id of the session')).toBeUndefined()
     const late = await read(sessions, old)
-    expect(sessions.hasMoved(old, late)).toBe(true)
-    expect(sessions.hasMoved(renewed, await read(sessions, renewed))).toBe(false)
+    expect(sessions.hasOtherId(old, late)).toBe(true)
+    expect(sessions.hasOtherId(renewed, await read(sessions, renewed))).toBe(false)
   })
 
   test('a session that has ended is not rotated', async () => {

@@ -38,20 +38,20 @@ function fromStored({ cookie, ...stored }: Record<string, unknown>): OtherSessio
   return { fields: Object.fromEntries(entries), cookie: cookie as OtherSession['cookie'] }
 }
 
-/** Reads a session as `decode` returns it. That object is marked with what was read, for {@link save}. */
+/** Reads a session as `decode` returns it. That object has what was read as its baseline, for {@link save}. */
 export async function read<S extends object>(
   sessions: AnySessions,
   id: string,
   decode: (stored: OtherSession) => S,
 ): Promise<S | undefined> {
-  const found = await sessions.readWithMark(id)
+  const found = await sessions.readWithBaseline(id)
   if (found === undefined) return undefined
   const session = decode(fromStored(found.session))
-  sessions.setMark(session, found.mark)
+  sessions.setBaseline(session, found.baseline)
   return session
 }
 
-/** Stores a new session, whatever is stored under its id, and marks the object. */
+/** Stores a new session, whatever is stored under its id, and gives the object its baseline. */
 export async function put(
   sessions: AnySessions,
   id: string,
@@ -60,11 +60,11 @@ export async function put(
 ): Promise<void> {
   const stored = toStored(encoded)
   await sessions.update(id, stored)
-  moveMark(sessions, stored, session)
+  moveBaseline(sessions, stored, session)
 }
 
 /**
- * Stores a session that was read or put: its changes, if the object is marked, and else all of it. Returns whether it
+ * Stores a session that was read or put: its changes, if the object has a baseline, and else all of it. Returns whether it
  * still exists: a session that has ended is not stored again.
  */
 export async function save(
@@ -74,14 +74,14 @@ export async function save(
   encoded: OtherSession,
 ): Promise<boolean> {
   const stored = toStored(encoded)
-  if (sessions.storedText(session) !== undefined) moveMark(sessions, session, stored)
+  if (sessions.storedText(session) !== undefined) moveBaseline(sessions, session, stored)
   else {
-    const found = await sessions.readWithMark(id)
+    const found = await sessions.readWithBaseline(id)
     if (found === undefined) return false
-    sessions.setMark(stored, found.mark)
+    sessions.setBaseline(stored, found.baseline)
   }
   const outcome = await sessions.update(id, stored)
-  moveMark(sessions, stored, session)
+  moveBaseline(sessions, stored, session)
   return outcome !== 'dropped'
 }
 
@@ -93,9 +93,9 @@ export async function end(sessions: AnySessions, id: string, session?: object): 
   if (sessionKey(id) !== id) await sessions.destroy(id, session)
 }
 
-function moveMark(sessions: AnySessions, from: object, to: object): void {
-  const mark = sessions.takeMark(from)
-  if (mark !== undefined) sessions.setMark(to, mark)
+function moveBaseline(sessions: AnySessions, from: object, to: object): void {
+  const baseline = sessions.takeBaseline(from)
+  if (baseline !== undefined) sessions.setBaseline(to, baseline)
 }
 
 /** Ids that are kept until other requests need the space. Each is one of a race. */

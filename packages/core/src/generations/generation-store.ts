@@ -89,7 +89,7 @@ export class GenerationStore extends StoreDecorator {
     ttl?: number,
   ): Awaitable<boolean> {
     const call = (prefix: string) => this.inner.compareAndSet(prefix + key, expected, next, ttl)
-    return this.#confirmed('compareAndSet', call, 'change')
+    return this.#confirmed('compareAndSet', call, 'changeExisting')
   }
 
   override increment(key: string, by: number, ttl?: number): Awaitable<number> {
@@ -97,16 +97,20 @@ export class GenerationStore extends StoreDecorator {
   }
 
   override touch(key: string, ttl?: number): Awaitable<boolean> {
-    return this.#confirmed('touch', (prefix) => this.inner.touch(prefix + key, ttl), 'change')
+    return this.#confirmed(
+      'touch',
+      (prefix) => this.inner.touch(prefix + key, ttl),
+      'changeExisting',
+    )
   }
 
   override delete(key: string): Awaitable<boolean> {
-    return this.#confirmed('delete', (prefix) => this.inner.delete(prefix + key), 'change')
+    return this.#confirmed('delete', (prefix) => this.inner.delete(prefix + key), 'changeExisting')
   }
 
   override deleteMany(keys: readonly string[]): Awaitable<number> {
     const call = (prefix: string) => this.inner.deleteMany(keys.map((key) => prefix + key))
-    return this.#confirmed('deleteMany', call, 'change')
+    return this.#confirmed('deleteMany', call, 'changeExisting')
   }
 
   override clear(): Promise<void> {

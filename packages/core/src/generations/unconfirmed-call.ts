@@ -4,7 +4,7 @@ import type { Awaitable } from '../store.ts'
  * What a call does. A read may be repeated at any time, and so may a change of an item that exists. A write stores an item, and
  * must not be repeated behind a later clear. An `add` must be confirmed as well.
  */
-export type CallKind = 'read' | 'change' | 'write' | 'add'
+export type CallKind = 'read' | 'changeExisting' | 'write' | 'add'
 
 /** A call of a store, for keys that begin with `keyPrefix`. */
 export type PrefixedCall<T> = (keyPrefix: string) => Awaitable<T>

@@ -1,6 +1,6 @@
 import { Deferred } from '../calls/deferred.ts'
 
-/** How many single flights are listed before idle ones are removed. */
+/** How many groups are listed before idle ones are removed. */
 const minLimit = 8
 
 /** The result of a flight. It contains the item, so that each caller decodes a value of its own. */
@@ -136,7 +136,7 @@ export class Flight {
   }
 
   /** Whether this flight is `other`, or waits for it directly or through others. */
-  leadsTo(other: Flight): boolean {
+  reaches(other: Flight): boolean {
     const reached = new Set<Flight>([this])
     // A set also iterates the flights that are added meanwhile. Each is visited once, however many paths lead to it.
     for (const flight of reached) {
@@ -150,17 +150,17 @@ export class Flight {
 const none: readonly Promise<unknown>[] = []
 
 /** The flights that can be joined: per key, at most one that callers wait for, and one that refreshes a stale value. */
-export class SingleFlight {
+export class FlightGroup {
   readonly #flights = new Map<string, Flight>()
   readonly #refreshes = new Map<string, Flight>()
   /** Flights that are not joined any more because a forced refresh has begun another one for their key. */
   readonly #replaced = new Set<Flight>()
   /** Writes of loaded values in flight, with their keys. They may outlast their flights. */
   readonly #writeBacks = new Map<Promise<unknown>, string>()
-  readonly #active: ActiveFlights
+  readonly #active: FlightGroups
   #isListed = false
 
-  constructor(active: ActiveFlights) {
+  constructor(active: FlightGroups) {
     this.#active = active
   }
 
@@ -263,20 +263,20 @@ export class SingleFlight {
 }
 
 /**
- * The single flights of a scope that a write has to look through: those with flights or write-backs, and some others.
+ * The groups of flights of a scope that a write has to look through: those with flights or write-backs, and some others.
  * An application may create one for every request, with a codec of its own.
  */
-export class ActiveFlights {
-  #listed: SingleFlight[] = []
+export class FlightGroups {
+  #listed: FlightGroup[] = []
   /** At how many the idle ones are removed. */
   #limit = minLimit
 
-  get all(): readonly SingleFlight[] {
+  get all(): readonly FlightGroup[] {
     return this.#listed
   }
 
   /** To be called by one that is not listed, before it is used. */
-  add(flights: SingleFlight): void {
+  add(flights: FlightGroup): void {
     if (this.#listed.length >= this.#limit) this.#removeIdle()
     this.#listed.push(flights)
   }

@@ -1,6 +1,6 @@
 import type { InvalidationBus } from '../bus.ts'
 import { type Keyspace, reservedName } from '../keys.ts'
-import type { ActiveLoads } from '../loading/running-loads.ts'
+import type { ActiveLoads } from '../loading/current-load.ts'
 import { checkOptionNames, checkTimeout, warnOfShortTtl } from '../options/check-options.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Clock } from '../time/clock.ts'

@@ -5,8 +5,8 @@ import { type FoundEntry, isUnique, makeUnique } from '../freshness/unique-item.
 import { type Claim, Lease, LocalClaim, noClaim, withoutValue } from '../leases/claims.ts'
 import { isInLocalBackoff } from '../leases/hit-for-miss.ts'
 import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
+import { currentLoadOf } from '../loading/current-load.ts'
 import { defaultLease } from '../loading/remember-options.ts'
-import { currentLoadOf } from '../loading/running-loads.ts'
 import type { Flight } from '../loading/single-flight.ts'
 import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
@@ -185,7 +185,7 @@ async function awaitFlight<T>(
   found: Found,
   holder: Flight,
 ): Promise<Outcome> {
-  if (holder.leadsTo(flight)) return unclaimed(found)
+  if (holder.reaches(flight)) return unclaimed(found)
   job.group?.release(job.key)
   flight.startWaitingFor(holder)
   await holder.join().catch(ignore)

@@ -4,11 +4,11 @@ import type { Keyspace } from '../keys.ts'
 import type { LeaseHolders } from '../leases/claims.ts'
 import type { HitForMiss } from '../leases/hit-for-miss.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
+import type { ActiveLoads } from '../loading/current-load.ts'
 import type { LimitedCaller } from '../loading/limited-caller.ts'
 import type { LoadContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
-import type { ActiveLoads } from '../loading/running-loads.ts'
-import type { SingleFlight } from '../loading/single-flight.ts'
+import type { FlightGroup } from '../loading/single-flight.ts'
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
@@ -20,7 +20,7 @@ import type { EntryCodec } from '../values/entry-codec.ts'
 export interface RememberCache {
   readonly entries: EntryCodec
   readonly reader: Pick<EntryReader, 'read'>
-  readonly flights: SingleFlight
+  readonly flights: FlightGroup
   readonly activeLoads: ActiveLoads
   readonly hitForMiss: HitForMiss
   readonly leaseHolders: LeaseHolders

@@ -1,6 +1,7 @@
 import { Deferred } from '../calls/deferred.ts'
 import { tracing } from '../channels.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import {
   type CallerLimits,
   hasLimits,
@@ -9,7 +10,6 @@ import {
 } from '../loading/limited-caller.ts'
 import type { LoadContext, LoadManyContext } from '../loading/load-context.ts'
 import type { LoadOptions } from '../loading/remember-options.ts'
-import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
 import { Flight } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'

@@ -1,8 +1,8 @@
 import { CacheError } from '../errors.ts'
 import type { Found } from '../freshness/entry-reader.ts'
 import { isInProgress } from '../freshness/freshness.ts'
+import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import { RecordingContext } from '../loading/load-context.ts'
-import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/running-loads.ts'
 import { Flight, type FlightResult, firstStep, type StaleValue } from '../loading/single-flight.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { isChanging } from '../tags/tag-versions.ts'
@@ -168,7 +168,7 @@ export async function join<T>(
   joined: number = flight.step,
 ): Promise<T> {
   const current = currentLoadOf()
-  if (current !== undefined && flight.leadsTo(current.flight)) {
+  if (current !== undefined && flight.reaches(current.flight)) {
     return loadUnshared(flight, current, call)
   }
   enter(flight, call)

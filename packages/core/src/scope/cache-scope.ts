@@ -5,8 +5,8 @@ import { Generation } from '../generations/generation.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { LeaseHolders } from '../leases/claims.ts'
 import { HitForMiss } from '../leases/hit-for-miss.ts'
-import { ActiveLoads } from '../loading/running-loads.ts'
-import { ActiveFlights, SingleFlight } from '../loading/single-flight.ts'
+import { ActiveLoads } from '../loading/current-load.ts'
+import { FlightGroup, FlightGroups } from '../loading/single-flight.ts'
 import type { CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 import { KeyedQueue } from '../updates/keyed-queue.ts'
@@ -44,8 +44,8 @@ export class CacheScope {
   /** The loads of all scopes over the innermost store. */
   readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */
-  readonly #flights = new WeakMap<Codec, SingleFlight>()
-  readonly #activeFlights = new ActiveFlights()
+  readonly #flights = new WeakMap<Codec, FlightGroup>()
+  readonly #flightGroups = new FlightGroups()
   /** The scopes below this one, by prefix, as long as a cache uses them. */
   readonly #prefixes = new Map<string, WeakRef<CacheScope>>()
   #collected: FinalizationRegistry<string> | undefined
@@ -109,10 +109,10 @@ export class CacheScope {
     if (this.#prefixes.get(prefix)?.deref() === undefined) this.#prefixes.delete(prefix)
   }
 
-  flightsOf(codec: Codec): SingleFlight {
+  flightsOf(codec: Codec): FlightGroup {
     const existing = this.#flights.get(codec)
     if (existing !== undefined) return existing
-    const flights = new SingleFlight(this.#activeFlights)
+    const flights = new FlightGroup(this.#flightGroups)
     this.#flights.set(codec, flights)
     return flights
   }
@@ -120,14 +120,14 @@ export class CacheScope {
   /** Call it when the key is written: a value that is being loaded for it will not be stored, but later ones are. */
   invalidateLoads(key: string): void {
     this.hitForMiss.delete(key)
-    for (const flights of this.#activeFlights.all) flights.invalidate(key)
+    for (const flights of this.#flightGroups.all) flights.invalidate(key)
   }
 
   /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
   invalidateAllLoads(keyPrefix: string): void {
     // Also of other keys: to try them again costs each a request.
     this.hitForMiss.clear()
-    for (const flights of this.#activeFlights.all) flights.invalidateAll(keyPrefix)
+    for (const flights of this.#flightGroups.all) flights.invalidateAll(keyPrefix)
     for (const [prefix, scope] of this.#prefixes) {
       if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAllLoads('')
     }
@@ -155,7 +155,7 @@ export class CacheScope {
   }
 
   #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {
-    for (const flights of this.#activeFlights.all) writes.push(...flights.writeBacks(keyPrefix))
+    for (const flights of this.#flightGroups.all) writes.push(...flights.writeBacks(keyPrefix))
     if (!this.order.isIdle) writes.push(this.order.settled(keyPrefix))
     for (const [prefix, scope] of this.#prefixes) {
       const below = prefix.startsWith(keyPrefix) ? scope.deref() : undefined

@@ -1,6 +1,6 @@
 import { countdown } from '../calls/deadline.ts'
 import { CacheError } from '../errors.ts'
-import { currentLoadOf } from '../loading/running-loads.ts'
+import { currentLoadOf } from '../loading/current-load.ts'
 import { Flight } from '../loading/single-flight.ts'
 import type { ConflictLocation } from './conditional-write.ts'
 
@@ -31,7 +31,7 @@ export class KeyedQueue {
   ): Promise<T> {
     const line = this.#lines.get(key)
     const caller = currentLoadOf()?.flight
-    if (caller !== undefined && line?.lastFlight.leadsTo(caller) === true) throw waitsForItself(at)
+    if (caller !== undefined && line?.lastFlight.reaches(caller) === true) throw waitsForItself(at)
     const flight = new Flight(key)
     const result = line === undefined ? task(flight) : runAfter(line, flight, at, task)
     caller?.startWaitingFor(flight)

@@ -108,14 +108,18 @@ test('writes and changes confirm the ids', async () => {
     ],
     ['add', store.add('k', 'v', 5), ['add', 'confirmed:k', 'v', 5]],
     [
-      'change',
+      'changeExisting',
       store.compareAndSet('k', 'a', 'b', 5),
       ['compareAndSet', 'confirmed:k', 'a', 'b', 5],
     ],
     ['write', store.increment('k', 2, 5), ['increment', 'confirmed:k', 2, 5]],
-    ['change', store.touch('k', 5), ['touch', 'confirmed:k', 5]],
-    ['change', store.delete('k'), ['delete', 'confirmed:k']],
-    ['change', store.deleteMany(['k', 'l']), ['deleteMany', ['confirmed:k', 'confirmed:l']]],
+    ['changeExisting', store.touch('k', 5), ['touch', 'confirmed:k', 5]],
+    ['changeExisting', store.delete('k'), ['delete', 'confirmed:k']],
+    [
+      'changeExisting',
+      store.deleteMany(['k', 'l']),
+      ['deleteMany', ['confirmed:k', 'confirmed:l']],
+    ],
   ]
   expect(kinds).toEqual(calls.map(([kind]) => kind))
   for (const [, result, expected] of calls) expect(await result).toEqual(expected)
@@ -150,7 +154,7 @@ test('clear begins a generation, and nothing is called after close', async () =>
 describe('a call that is not confirmed', () => {
   test.each<[CallKind, boolean]>([
     ['read', false],
-    ['change', false],
+    ['changeExisting', false],
     ['write', true],
     ['add', true],
   ])('%s: must not be repeated after a later clear: %s', (kind, isExpected) => {

@@ -209,7 +209,7 @@ describe('while the ids are unreachable', () => {
 
   test.each([
     ['write', true],
-    ['change', true],
+    ['changeExisting', true],
     ['read', false],
     ['add', false],
   ] as const)('a %s is made with the known one: %s', async (kind, isMade) => {
@@ -434,7 +434,7 @@ describe('a clear', () => {
 
   test.each([
     ['read', 2],
-    ['change', 2],
+    ['changeExisting', 2],
     ['write', 1],
     ['add', 1],
   ] as const)(

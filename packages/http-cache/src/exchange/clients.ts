@@ -41,7 +41,7 @@ export function isPipelined(request: IncomingMessage): boolean {
  */
 const graceMs = 1_000
 
-interface Flight {
+interface Rendering {
   clients: number
   timer: NodeJS.Timeout | undefined
   stop: (() => void) | undefined
@@ -49,27 +49,27 @@ interface Flight {
 
 /** Counts the clients of this process that wait for the response of a key, in order to stop a rendering without one. */
 export class WaitingClients {
-  readonly #flights = new Map<string, Flight>()
+  readonly #renderings = new Map<string, Rendering>()
 
   /** Whether a client waits for the response of a key. */
   has(key: string): boolean {
-    return this.#flights.has(key)
+    return this.#renderings.has(key)
   }
 
   /** Counts a client until its connection is closed, or the returned function is called. */
   join(key: string, socket: Socket | null): () => void {
-    const flight = this.#flights.get(key) ?? { clients: 0, timer: undefined, stop: undefined }
-    this.#flights.set(key, flight)
-    flight.clients++
-    clearTimeout(flight.timer)
+    const rendering = this.#renderings.get(key) ?? { clients: 0, timer: undefined, stop: undefined }
+    this.#renderings.set(key, rendering)
+    rendering.clients++
+    clearTimeout(rendering.timer)
     let hasLeft = false
     const leave = () => {
       if (hasLeft) return
       hasLeft = true
       unwatch()
-      if (--flight.clients > 0) return
-      if (flight.stop === undefined) this.#remove(key, flight)
-      else flight.timer = setTimeout(() => this.#stop(key, flight), graceMs).unref()
+      if (--rendering.clients > 0) return
+      if (rendering.stop === undefined) this.#remove(key, rendering)
+      else rendering.timer = setTimeout(() => this.#stop(key, rendering), graceMs).unref()
     }
     const unwatch =
       socket === null || socket === undefined ? () => {} : onSocketClose(socket, leave)
@@ -78,24 +78,24 @@ export class WaitingClients {
 
   /** Calls `stop` once no client waits for the key any more. Returns a function that ends that. */
   onLeft(key: string, stop: () => void): () => void {
-    const flight = this.#flights.get(key)
-    if (flight === undefined) return () => {}
-    flight.stop = stop
+    const rendering = this.#renderings.get(key)
+    if (rendering === undefined) return () => {}
+    rendering.stop = stop
     return () => {
-      flight.stop = undefined
-      if (flight.clients > 0) return
-      clearTimeout(flight.timer)
-      this.#remove(key, flight)
+      rendering.stop = undefined
+      if (rendering.clients > 0) return
+      clearTimeout(rendering.timer)
+      this.#remove(key, rendering)
     }
   }
 
-  #stop(key: string, flight: Flight): void {
-    this.#remove(key, flight)
-    flight.stop?.()
+  #stop(key: string, rendering: Rendering): void {
+    this.#remove(key, rendering)
+    rendering.stop?.()
   }
 
   /** Unless clients wait for another rendering of the key, which began after this one was stopped. */
-  #remove(key: string, flight: Flight): void {
-    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+  #remove(key: string, rendering: Rendering): void {
+    if (this.#renderings.get(key) === rendering) this.#renderings.delete(key)
   }
 }

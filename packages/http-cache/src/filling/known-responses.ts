@@ -33,21 +33,21 @@ class Variants {
 
   /** Whether another variant may be stored. It counts until it is deleted. @param now, keepUntil epoch milliseconds */
   admit(
-    generation: string,
+    recordId: string,
     key: string,
     maxVariants: number,
     { now, keepUntil }: { readonly now: number; readonly keepUntil: number },
   ): boolean {
-    if (!this.hasRoom(generation, key, maxVariants, now)) return false
-    const stored = this.#stored.get(generation) ?? new StoredVariants()
+    if (!this.hasRoom(recordId, key, maxVariants, now)) return false
+    const stored = this.#stored.get(recordId) ?? new StoredVariants()
     stored.add(key, keepUntil)
-    this.#stored.set(generation, stored)
+    this.#stored.set(recordId, stored)
     return true
   }
 
   /** Whether a variant may be stored. */
-  hasRoom(generation: string, key: string, maxVariants: number, now: number): boolean {
-    const stored = this.#stored.get(generation)
+  hasRoom(recordId: string, key: string, maxVariants: number, now: number): boolean {
+    const stored = this.#stored.get(recordId)
     return stored === undefined || stored.has(key) || stored.countAt(now) < maxVariants
   }
 }

@@ -266,7 +266,7 @@ export const loadFaults: readonly PlantedFault[] = [
       [
         'index.js',
         'taggedWrites;\n\t#remember;',
-        'taggedWrites;\n\tflights = new SingleFlight({ add() {} });\n\tnamespaces = new Map();\n\tall() { return [this, ...Array.from(this.namespaces.values(), (cache) => cache["~parts"])]; }\n\t#remember;',
+        'taggedWrites;\n\tflights = new FlightGroup({ add() {} });\n\tnamespaces = new Map();\n\tall() { return [this, ...Array.from(this.namespaces.values(), (cache) => cache["~parts"])]; }\n\t#remember;',
       ],
       [
         'index.js',

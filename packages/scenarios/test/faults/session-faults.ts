@@ -10,8 +10,8 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     'a merge takes what was stored as what the request has seen',
     [
       'shared.js',
-      'mark.update(next, ours);\n\t\t\treturn "saved";\n\t\t});',
-      'mark.update(next, stored.text);\n\t\t\treturn "saved";\n\t\t});',
+      'baseline.update(next, ours);\n\t\t\treturn "saved";\n\t\t});',
+      'baseline.update(next, stored.text);\n\t\t\treturn "saved";\n\t\t});',
     ],
   ],
   [
@@ -43,7 +43,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     [
       'shared.js',
       'const next = await this.#replace(seen, stored);\n\t\tif (next === void 0) return "unchanged";',
-      'await this.put(target, stored.text);\n\t\tconst next = mark.seen;',
+      'await this.put(target, stored.text);\n\t\tconst next = baseline.seen;',
     ],
   ],
   [
@@ -66,8 +66,8 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     'a rotation leaves a copy of a session that another request has ended',
     [
       'shared.js',
-      'if (!isMoved) await moved.delete();',
-      'if (!isMoved) return seenOf(newKey, moved, draft);',
+      'if (!isReplaced) await rotated.delete();',
+      'if (!isReplaced) return seenOf(newKey, rotated, draft);',
     ],
   ],
   [

@@ -14,3 +14,13 @@ export function parseObject(text: string): Record<string, unknown> {
   if (Object.hasOwn(parsed, '__proto__')) Reflect.deleteProperty(parsed, '__proto__')
   return parsed
 }
+
+/** Whether two values have the same JSON. False for one that has none, such as an object that contains itself. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  try {
+    return JSON.stringify(a) === JSON.stringify(b)
+  } catch {
+    return false
+  }
+}

@@ -40,7 +40,7 @@ export class Lifetime {
   }
 
   /** Whether the expiry has moved so far that it has to be stored. */
-  hasMoved({ expires }: StoredSession, next: number, now: number): boolean {
+  isExpiryDue({ expires }: StoredSession, next: number, now: number): boolean {
     if (next === expires) return false
     // Negative if the lifetime was shortened, or if the clock of the process that wrote it is fast.
     return !(Math.abs(next - expires) < this.#touchAfterMs(next - now))

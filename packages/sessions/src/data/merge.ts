@@ -1,4 +1,4 @@
-import { parseObject } from './json-object.ts'
+import { isSameJson, parseObject } from './json-object.ts'
 import { mergeCookies } from './session-cookie.ts'
 import type { SessionText } from './session-item.ts'
 
@@ -38,12 +38,4 @@ export function unchangedKeys(
   if (!session || body === undefined || keys.length === 0) return []
   const stored = JSON.parse(body) as Record<string, unknown>
   return keys.filter((key) => Object.hasOwn(stored, key) && isSameJson(stored[key], session[key]))
-}
-
-function isSameJson(stored: unknown, value: unknown): boolean {
-  try {
-    return JSON.stringify(stored) === JSON.stringify(value)
-  } catch {
-    return false // It has no JSON, so that it was not stored.
-  }
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from './json-object.ts'
+import { isJsonObject, isSameJson, type JsonObject } from './json-object.ts'
 
 /** A framework renews the expiry a moment before it saves the session. */
 const renewedLatelyMs = 100
@@ -114,10 +114,6 @@ function includesAttributes(cookie: SessionCookie, others: SessionCookie): boole
     if (!isSameJson(cookie[name], others[name])) return false
   }
   return true
-}
-
-function isSameJson(a: unknown, b: unknown): boolean {
-  return a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b))
 }
 
 function isLifetimeOrNone(value: unknown): boolean {

@@ -2,7 +2,7 @@ import { isJsonObject, type JsonObject, parseObject } from './json-object.ts'
 import { isSessionCookie, type SessionCookie, timeOf } from './session-cookie.ts'
 
 const version = 1
-const listedMark = 1
+const listedFlag = 1
 
 /** The key under which items keep what the engine itself needs. */
 export const stampKey = '~'
@@ -238,7 +238,7 @@ function stampOf({ expires, created, isListed, rotated, firstKey }: StoredSessio
   const end = Number.isFinite(expires) ? Math.ceil(expires) : null
   const stamp: (number | string | null)[] = [version, end, Math.floor(created)]
   const hasRotated = rotated !== created || firstKey !== undefined
-  if (isListed || hasRotated) stamp.push(isListed ? listedMark : 0)
+  if (isListed || hasRotated) stamp.push(isListed ? listedFlag : 0)
   if (hasRotated) stamp.push(Math.floor(rotated))
   if (firstKey !== undefined) stamp.push(firstKey)
   return stamp
@@ -293,7 +293,7 @@ function parseStamp(stamp: unknown): Omit<StoredSession, 'text'> | undefined {
   return {
     expires: expires ?? Infinity,
     created,
-    isListed: listed === listedMark,
+    isListed: listed === listedFlag,
     rotated,
     firstKey: typeof firstKey === 'string' ? firstKey : undefined,
   }
@@ -308,7 +308,7 @@ export const longestRequestMs = 3_600_000
  */
 export const tombstone: Readonly<Record<string, unknown>> = { [stampKey]: ['ended'] }
 
-const movedMark = 'moved'
+const rotatedStamp = 'moved'
 
 /**
  * What an old id leads to after a rotation: the key of the session, and nothing of the session itself. It can be read until
@@ -316,12 +316,13 @@ const movedMark = 'moved'
  * it.
  */
 export function pointerTo(key: string, until: number): Readonly<Record<string, unknown>> {
-  return { [stampKey]: [movedMark, key, Math.floor(until)] }
+  return { [stampKey]: [rotatedStamp, key, Math.floor(until)] }
 }
 
 /** The key that a stored value leads to at the time `now`; `undefined` if it is not a pointer, or too old. */
-export function movedTo(value: unknown, now: number = -Infinity): string | undefined {
+export function rotatedTo(value: unknown, now: number = -Infinity): string | undefined {
   const stamp = isJsonObject(value) ? value[stampKey] : undefined
-  if (!Array.isArray(stamp) || stamp[0] !== movedMark || now >= Number(stamp[2])) return undefined
+  if (!Array.isArray(stamp) || stamp[0] !== rotatedStamp || now >= Number(stamp[2]))
+    return undefined
   return typeof stamp[1] === 'string' && stamp[1] !== '' ? stamp[1] : undefined
 }

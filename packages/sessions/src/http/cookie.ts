@@ -24,7 +24,7 @@ export interface CookieOptions {
   readonly partitioned?: boolean | undefined
 }
 
-/** The cookie of a session, with the properties that that of express-session has. */
+/** The cookie of a session, with the properties of that of express-session. */
 export class Cookie {
   path: string
   httpOnly: boolean
@@ -122,7 +122,7 @@ function isValidDate(value: unknown): boolean {
 }
 
 /** What express-session puts before a signed id. */
-const signedMark = 's:'
+const signedPrefix = 's:'
 /** RFC 6265, 4.1.1: a token. */
 export const cookieName: RegExp = /^[!#$%&'*+\-.^_`|~\w]+$/
 
@@ -183,12 +183,14 @@ function valueOfPair(pair: CookiePair | undefined): string | undefined {
 /** The id in the value of a cookie. */
 function idOf(text: string, signers: readonly Signer[]): string | undefined {
   const value = decode(text.replace(/^"(.*)"$/, '$1'))
-  return value?.startsWith(signedMark) ? unsign(value.slice(signedMark.length), signers) : undefined
+  return value?.startsWith(signedPrefix)
+    ? unsign(value.slice(signedPrefix.length), signers)
+    : undefined
 }
 
 /** Returns the value of a `Set-Cookie` header with a signed id. */
 export function setCookie(name: string, signedId: string, cookie: Cookie): string {
-  return serialize(name, encodeURIComponent(signedMark + signedId), cookie, cookie.expires)
+  return serialize(name, encodeURIComponent(signedPrefix + signedId), cookie, cookie.expires)
 }
 
 /** Returns the value of a `Set-Cookie` header that makes the browser forget the cookie. */

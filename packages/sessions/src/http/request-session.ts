@@ -19,7 +19,7 @@ export interface RegenerateOptions {
 }
 
 /**
- * The session of a request, with the methods that that of express-session has. Each method calls its callback once, after
+ * The session of a request, with the methods of that of express-session. Each method calls its callback once, after
  * it has returned, with an error or without arguments.
  */
 export class RequestSession {

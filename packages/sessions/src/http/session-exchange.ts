@@ -191,7 +191,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
 
   /** Returns whether the session exists. If not, that of the request remains. */
   async #read(id: string): Promise<boolean> {
-    return this.#take(id, await this.#settings.sessions.readWithMark(id))
+    return this.#take(id, await this.#settings.sessions.readWithBaseline(id))
   }
 
   async #readAgain(): Promise<boolean> {
@@ -199,7 +199,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     return id !== undefined && this.#take(id, await this.#settings.sessions.readAgain(id))
   }
 
-  #take(id: string, found: Awaited<ReturnType<Settings['sessions']['readWithMark']>>): boolean {
+  #take(id: string, found: Awaited<ReturnType<Settings['sessions']['readWithBaseline']>>): boolean {
     const { sessions } = this.#settings
     if (found === undefined) return false
     const stored: Record<string, unknown> = found.session
@@ -207,7 +207,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     const restored =
       cookie === undefined ? this.#newCookie() : Cookie.restore(cookie as Record<string, unknown>)
     const session = new RequestSession(id, this, restored, stored)
-    sessions.setMark(session, found.mark)
+    sessions.setBaseline(session, found.baseline)
     this.#before = sessions.storedText(session)
     this.#session = session
     this.#lastSession = session
@@ -321,7 +321,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
   /** Whether only another response knows the id of the session: the cookie of this one would replace it by the old one. */
   #hasOtherId(session: RequestSession): boolean {
     const { sessions } = this.#settings
-    return sessions.rotates && sessions.hasMoved(RequestSession.idOf(session), session)
+    return sessions.rotates && sessions.hasOtherId(RequestSession.idOf(session), session)
   }
 
   async #rotate(

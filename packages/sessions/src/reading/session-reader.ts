@@ -1,5 +1,5 @@
 import type { Consistency, ReadOptions, Snapshot } from '@stowage/core'
-import { movedTo, type ParsedItem, parseItem } from '../data/session-item.ts'
+import { type ParsedItem, parseItem, rotatedTo } from '../data/session-item.ts'
 import { sessionKey } from '../data/session-key.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/session-users.ts'
@@ -9,6 +9,9 @@ import { OldSessionCache } from './old-session-cache.ts'
 export interface ReadSession extends SeenSession {
   readonly fields: Record<string, unknown>
 }
+
+/** What a session is read for: to serve a request, or to change the session. */
+type Purpose = 'request' | 'write'
 
 const toWrite: ReadOptions = optionsFor('strong')
 
@@ -33,18 +36,25 @@ export class SessionReader {
     this.old = new OldSessionCache(context)
   }
 
-  /**
-   * Reads a session by its key, or, if it has not been moved yet, by its id.
-   *
-   * @param passed the keys that have led to this one
-   */
-  async read(
+  /** Reads a session by its key, or, if it has not been moved yet, by its id. */
+  read(key: string, id: string): Promise<ReadSession | undefined> {
+    return this.#read(key, id, 'request')
+  }
+
+  /** Reads a session at strong consistency, in order to change it. Its old ids lead to it for an hour. */
+  readToWrite(key: string, id: string): Promise<ReadSession | undefined> {
+    return this.#read(key, id, 'write')
+  }
+
+  /** @param passed the keys that have led to this one */
+  async #read(
     key: string,
     id: string,
-    options: ReadOptions = this.#options,
+    purpose: Purpose,
     passed: readonly string[] = [],
   ): Promise<ReadSession | undefined> {
     const { cache, users } = this.#context
+    const options = purpose === 'write' ? toWrite : this.#options
     // In the same round trip, where the user is known.
     const index = users?.readKnown(key)
     // Without a session, nothing awaits it.
@@ -52,41 +62,37 @@ export class SessionReader {
     const snapshot = await cache.snapshot(key, options)
     const found = this.#sessionOf(snapshot, key, false)
     if (found === undefined) {
-      return this.#readElsewhere(id, snapshot.value, options, [...passed, key])
+      return this.#readElsewhere(id, snapshot.value, purpose, [...passed, key])
     }
     if (users === undefined) return found
     const exists = async () => (await cache.snapshot(key, toWrite)).value !== undefined
     return (
-      (await users.ifListed(key, found, await index, exists)) ?? this.#readRotated(key, options)
+      (await users.ifListed(key, found, await index, exists)) ?? this.#readRotated(key, purpose)
     )
   }
 
   /** Reads a session that was rotated between the read of the session and that of the list of its user. */
-  async #readRotated(key: string, options: ReadOptions): Promise<ReadSession | undefined> {
+  async #readRotated(key: string, purpose: Purpose): Promise<ReadSession | undefined> {
     const { cache, rotates } = this.#context
     if (!rotates) return undefined
-    const next = movedTo((await cache.snapshot(key, toWrite)).value)
-    return next === undefined ? undefined : this.read(next, next, options)
+    const next = rotatedTo((await cache.snapshot(key, toWrite)).value)
+    return next === undefined ? undefined : this.#read(next, next, purpose)
   }
 
   /** Reads a session that is not where it was expected: it was rotated, or not moved yet. */
   async #readElsewhere(
     id: string,
     value: unknown,
-    options: ReadOptions,
+    purpose: Purpose,
     passed: readonly string[],
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
-    // A request that has read the session before its rotation may be slow. The options of other reads may be equal.
-    const key = movedTo(value, options === toWrite ? undefined : this.#context.clock.now())
+    // A request that has read the session before its rotation may be slow.
+    const now = purpose === 'write' ? undefined : this.#context.clock.now()
+    const key = rotatedTo(value, now)
     // Damaged items may lead to each other.
     const isNext = key !== undefined && !passed.includes(key)
-    return isNext ? this.read(key, key, options, passed) : undefined
-  }
-
-  /** Reads a session at strong consistency, in order to change it. Its old ids lead to it for an hour. */
-  readToWrite(key: string, id: string): Promise<ReadSession | undefined> {
-    return this.read(key, id, toWrite)
+    return isNext ? this.#read(key, key, purpose, passed) : undefined
   }
 
   /** Reads a session where sessions are moved from. */

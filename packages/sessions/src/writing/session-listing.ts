@@ -66,7 +66,7 @@ export class SessionListing {
   }
 
   /** Lists a session under a second key. Resolves to `false` if the list does not contain the first one. */
-  async addMoved(key: string, newKey: string, stored: StoredSession): Promise<boolean> {
+  async addRotated(key: string, newKey: string, stored: StoredSession): Promise<boolean> {
     const user = stored.isListed ? this.#userOf(stored.text) : undefined
     return user === undefined || this.#users === undefined
       ? true
@@ -74,7 +74,7 @@ export class SessionListing {
   }
 
   /** Takes one of the two keys out of the list again. */
-  async removeMoved(key: string, stored: StoredSession): Promise<void> {
+  async removeRotated(key: string, stored: StoredSession): Promise<void> {
     const user = stored.isListed ? this.#userOf(stored.text) : undefined
     if (user !== undefined) await this.#users?.index.remove(user, (each) => each !== key)
   }

@@ -14,10 +14,10 @@ import {
 import type { SessionReader } from '../reading/session-reader.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { SeenSession } from '../users/session-users.ts'
+import type { SessionBaseline } from './session-baseline.ts'
 import { type DraftSession, isOver, SessionDrafts } from './session-drafts.ts'
 import { SessionListing } from './session-listing.ts'
-import type { SessionMark } from './session-mark.ts'
-import type { Turn } from './session-turns.ts'
+import type { SessionQueue } from './session-queues.ts'
 
 /**
  * What became of a write. `'unchanged'`: there was nothing to store. `'dropped'`: the session has ended or belongs to
@@ -32,8 +32,8 @@ export type RotateOutcome = 'rotated' | 'unchanged' | 'dropped'
 export interface Target {
   readonly key: string
   readonly id: string
-  readonly mark: SessionMark
-  readonly turn: Turn
+  readonly baseline: SessionBaseline
+  readonly queue: SessionQueue
 }
 
 /** Writes sessions: what was read is replaced only if it has not changed, and never stored again after it has ended. */
@@ -52,17 +52,17 @@ export class SessionWriter {
 
   /** Stores a new session. @throws CacheError `ERR_CACHE_REJECTED` if one with this id exists: it may be another user's */
   async create(target: Target, ours: SessionText): Promise<SaveOutcome> {
-    const { mark, turn, key } = target
-    if (turn.last === 'ended') return this.#drop(target, 'ended')
-    const stored = this.#drafts.draft(ours, mark.created)
+    const { baseline, queue, key } = target
+    if (queue.last === 'ended') return this.#drop(target, 'ended')
+    const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
     await this.#listing.add(key, stored, undefined)
     const snapshot = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     const seen =
       snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
     if (seen === undefined) throw this.#alreadyExists(key)
-    turn.last = seen
-    mark.update(seen, ours)
+    queue.last = seen
+    baseline.update(seen, ours)
     await this.#bound(key, stored)
     publishSession('created', this.#context.cache.name, key)
     return 'saved'
@@ -70,15 +70,15 @@ export class SessionWriter {
 
   /** Stores the changes of a session since it was read. */
   async update(target: Target, ours: SessionText): Promise<SaveOutcome> {
-    const { mark, turn, key } = target
-    const view = mark.view as SessionText
-    if (mark.hasEnded) return this.#drop(target, 'ended')
+    const { baseline, queue, key } = target
+    const view = baseline.view as SessionText
+    if (baseline.hasEnded) return this.#drop(target, 'ended')
     if (isUnchanged(view, ours)) return this.#keepAlive(target, ours)
-    let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
+    let seen: SeenSession | 'ended' | undefined = queue.last ?? baseline.seen
     return this.#retry('save', key, async () => {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       // Another session under the same id.
-      if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
+      if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
       if (!this.#listing.isSameUser(view, seen.stored.text)) return this.#drop(target, 'identity')
       const text = this.#combine(key, view, ours, seen.stored.text)
       const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
@@ -88,8 +88,8 @@ export class SessionWriter {
         seen = await this.#reader.readToWrite(key, target.id)
         return conflict
       }
-      turn.last = next
-      mark.update(next, ours)
+      queue.last = next
+      baseline.update(next, ours)
       return 'saved'
     })
   }
@@ -99,20 +99,20 @@ export class SessionWriter {
    * answered.
    */
   async rotate(target: Target, newKey: string, graceMs: number): Promise<RotateOutcome> {
-    const { mark, turn, key } = target
-    if (mark.hasEnded) return this.#drop(target, 'ended')
-    let seen: SeenSession | 'ended' | undefined = turn.last ?? mark.seen
+    const { baseline, queue, key } = target
+    if (baseline.hasEnded) return this.#drop(target, 'ended')
+    let seen: SeenSession | 'ended' | undefined = queue.last ?? baseline.seen
     return this.#retry('rotate', key, async () => {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
-      if (isOther(mark, seen.stored)) return this.#drop(target, 'ended')
+      if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
       if (seen.key !== key || seen.isOld) return 'unchanged'
-      const next = await this.#moveTo(newKey, seen, graceMs)
+      const next = await this.#rotateTo(newKey, seen, graceMs)
       if (next === undefined) {
         seen = await this.#reader.readToWrite(key, target.id)
         return conflict
       }
-      turn.last = next
-      mark.seen = next
+      queue.last = next
+      baseline.seen = next
       this.#context.anonymous?.remove(key)
       await this.#bound(newKey, next.stored)
       return 'rotated'
@@ -120,7 +120,7 @@ export class SessionWriter {
   }
 
   /** Stores a session under another key. Resolves to `undefined` if it has changed or ended meanwhile. */
-  async #moveTo(
+  async #rotateTo(
     newKey: string,
     seen: SeenSession,
     graceMs: number,
@@ -131,40 +131,42 @@ export class SessionWriter {
     const draft = this.#drafts.draft(stored.text, stored.created, rotation)
     if (isOver(draft)) return undefined
     if (!(await this.#listing.add(key, draft, seen))) return undefined
-    if (!(await this.#listing.addMoved(key, newKey, draft))) return undefined
-    const moved = await this.#drafts.store(expectMissing(cache, newKey), draft)
-    if (moved === undefined) throw this.#alreadyExists(newKey)
+    if (!(await this.#listing.addRotated(key, newKey, draft))) return undefined
+    const rotated = await this.#drafts.store(expectMissing(cache, newKey), draft)
+    if (rotated === undefined) throw this.#alreadyExists(newKey)
     // From here on, the old id leads to the new key. Nothing but this makes the new key reachable, so that a process that
     // ends before leaves a session that nothing can read.
     const pointer = pointerTo(newKey, this.#now() + graceMs)
-    const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) })
-    if (!isMoved) await moved.delete()
-    await this.#listing.removeMoved(isMoved ? key : newKey, draft)
-    return isMoved ? seenOf(newKey, moved, draft) : undefined
+    const isReplaced = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) })
+    if (!isReplaced) await rotated.delete()
+    await this.#listing.removeRotated(isReplaced ? key : newKey, draft)
+    return isReplaced ? seenOf(newKey, rotated, draft) : undefined
   }
 
   /** Whether `update` would store something. */
-  isDue(mark: SessionMark, ours: SessionText): boolean {
-    const { view, hasEnded } = mark
+  isDue(baseline: SessionBaseline, ours: SessionText): boolean {
+    const { view, hasEnded } = baseline
     if (hasEnded) return false
-    return view === undefined || !hasBody(view, ours.body) || this.isCookieDue(mark, ours.cookie)
+    return (
+      view === undefined || !hasBody(view, ours.body) || this.isCookieDue(baseline, ours.cookie)
+    )
   }
 
   /** Whether the cookie of a session that was read has other attributes, or its expiry has moved far enough. */
-  isCookieDue({ view, seen }: SessionMark, cookie: SessionCookie | undefined): boolean {
+  isCookieDue({ view, seen }: SessionBaseline, cookie: SessionCookie | undefined): boolean {
     const before = view?.cookie
     if (seen === undefined || !haveSameAttributes(before, cookie)) return true
     const { text, created } = seen.stored
     const merged = mergeExpiry(before, cookie, text.cookie)
     const { lifetime } = this.#context
     const now = this.#now()
-    return lifetime.hasMoved(seen.stored, lifetime.expiryOf(merged, created, now), now)
+    return lifetime.isExpiryDue(seen.stored, lifetime.expiryOf(merged, created, now), now)
   }
 
   /** Stores a session that was not read before, whatever is stored under its id. */
   async put(target: Target, ours: SessionText): Promise<SaveOutcome> {
-    const { mark, turn, key, id } = target
-    const stored = this.#drafts.draft(ours, mark.created)
+    const { baseline, queue, key, id } = target
+    const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
     await this.#listing.add(key, stored, undefined)
     const { cache } = this.#context
@@ -173,8 +175,8 @@ export class SessionWriter {
         (await this.#drafts.store(expectMissing(cache, key), stored)) ??
         (await this.#drafts.store(await cache.snapshot(key), stored))
       if (snapshot === undefined) return conflict
-      turn.last = seenOf(key, snapshot, stored)
-      mark.update(turn.last, ours)
+      queue.last = seenOf(key, snapshot, stored)
+      baseline.update(queue.last, ours)
       await this.#deleteOld(id)
       await this.#bound(key, stored)
       return 'saved'
@@ -192,20 +194,20 @@ export class SessionWriter {
 
   /** Moves the expiry of an unchanged session, if it has moved far enough. */
   async #keepAlive(target: Target, ours: SessionText): Promise<SaveOutcome> {
-    const { mark, turn } = target
-    const seen = mark.seen as SeenSession
+    const { baseline, queue } = target
+    const seen = baseline.seen as SeenSession
     // A write of this process a moment ago has moved it, or the session has ended.
-    if (turn.last !== undefined) return 'unchanged'
-    const text = merge(mark.view as SessionText, ours, seen.stored.text)
+    if (queue.last !== undefined) return 'unchanged'
+    const text = merge(baseline.view as SessionText, ours, seen.stored.text)
     const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
     if (isOver(stored)) return this.#end(target)
-    if (!this.#context.lifetime.hasMoved(seen.stored, stored.expires, this.#now()))
+    if (!this.#context.lifetime.isExpiryDue(seen.stored, stored.expires, this.#now()))
       return 'unchanged'
     const next = await this.#replace(seen, stored)
     // Whatever has changed the session meanwhile has moved the expiry as well, or ended it.
     if (next === undefined) return 'unchanged'
-    turn.last = next
-    mark.update(next, ours)
+    queue.last = next
+    baseline.update(next, ours)
     return 'saved'
   }
 
@@ -236,11 +238,11 @@ export class SessionWriter {
 
   /** Returns what an earlier attempt to create the session has stored, whose reply was lost. */
   async #ownAttempt(
-    { key, id, mark }: Target,
+    { key, id, baseline }: Target,
     ours: SessionText,
   ): Promise<SeenSession | undefined> {
     const found = await this.#reader.readToWrite(key, id)
-    const isOwn = found?.stored.created === mark.created && found.stored.text.body === ours.body
+    const isOwn = found?.stored.created === baseline.created && found.stored.text.body === ours.body
     return isOwn ? found : undefined
   }
 
@@ -261,20 +263,21 @@ export class SessionWriter {
   }
 
   /** Ends a session whose time is over. */
-  async #end({ key, id, mark, turn }: Target): Promise<SaveOutcome> {
-    turn.last = 'ended'
-    mark.hasEnded = true
+  async #end({ key, id, baseline, queue }: Target): Promise<SaveOutcome> {
+    queue.last = 'ended'
+    baseline.hasEnded = true
     const { cache } = this.#context
-    if (mark.seen !== undefined && mark.seen.key !== key) await cache.delete(mark.seen.key)
+    if (baseline.seen !== undefined && baseline.seen.key !== key)
+      await cache.delete(baseline.seen.key)
     await cache.delete(key)
     await this.#deleteOld(id)
     return 'saved'
   }
 
-  #drop({ key, mark, turn }: Target, reason: DroppedEvent['reason']): 'dropped' {
+  #drop({ key, baseline, queue }: Target, reason: DroppedEvent['reason']): 'dropped' {
     if (reason === 'ended') {
-      mark.hasEnded = true
-      turn.last = 'ended'
+      baseline.hasEnded = true
+      queue.last = 'ended'
     }
     if (sessionChannels.dropped.hasSubscribers) {
       sessionChannels.dropped.publish({ cache: this.#context.cache.name, key, reason })
@@ -301,7 +304,7 @@ function isUnchanged(view: SessionText, ours: SessionText): boolean {
 }
 
 /** Whether a stored session began at another time than the one that was read. */
-function isOther({ seen }: SessionMark, { created }: StoredSession): boolean {
+function isOther({ seen }: SessionBaseline, { created }: StoredSession): boolean {
   const before = seen?.stored.created ?? Number.NaN
   return !Number.isNaN(before) && before !== created
 }

@@ -90,8 +90,8 @@ describe('a session that is about to be stored', () => {
   test('is not listed without users', async () => {
     const { listing, calls } = setUp({ hasUsers: false })
     expect(await listing.add('k', stored('ada'), undefined)).toBe(true)
-    expect(await listing.addMoved('k', 'new', stored('ada'))).toBe(true)
-    await listing.removeMoved('k', stored('ada'))
+    expect(await listing.addRotated('k', 'new', stored('ada'))).toBe(true)
+    await listing.removeRotated('k', stored('ada'))
     expect(calls).toEqual([])
   })
 
@@ -146,8 +146,8 @@ test.each<[string, StoredSession, StoredSession, Call[]]>([
 
 test('a session that moves is listed twice, and then once', async () => {
   const { listing, calls, ended } = setUp()
-  expect(await listing.addMoved('k', 'new', stored('ada'))).toBe(false)
-  await listing.removeMoved('k', stored('ada'))
+  expect(await listing.addRotated('k', 'new', stored('ada'))).toBe(false)
+  await listing.removeRotated('k', stored('ada'))
   const expected = [
     ['addCopy', 'ada', 'k', 'new'],
     ['remove', 'ada', ['other']],
@@ -155,8 +155,8 @@ test('a session that moves is listed twice, and then once', async () => {
   expect(calls).toEqual(expected)
   expect(ended).toEqual(['addCopy', 'remove'])
   for (const unlisted of [stored('ada', false), stored(undefined, true)]) {
-    expect(await listing.addMoved('k', 'new', unlisted)).toBe(true)
-    await listing.removeMoved('k', unlisted)
+    expect(await listing.addRotated('k', 'new', unlisted)).toBe(true)
+    await listing.removeRotated('k', unlisted)
   }
   expect(calls).toEqual(expected)
 })

@@ -8,8 +8,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { toText } from '../../src/data/session-item.ts'
 import { SessionReader } from '../../src/reading/session-reader.ts'
 import { resolveOptions } from '../../src/session-context.ts'
-import { SessionMark } from '../../src/writing/session-mark.ts'
-import type { Turn } from '../../src/writing/session-turns.ts'
+import { SessionBaseline } from '../../src/writing/session-baseline.ts'
+import type { SessionQueue } from '../../src/writing/session-queues.ts'
 import { SessionWriter } from '../../src/writing/session-writer.ts'
 import { cookieOf, type TestSession } from '../fixture.ts'
 
@@ -42,20 +42,24 @@ function setUp(options: object = {}, { isMoving = false } = {}) {
   const reader = new SessionReader(context)
   const writer = new SessionWriter(context, reader)
   const other = new Sessions<TestSession>({ cache: cacheOf('s:', backend), ...all })
-  const newMark = () => new SessionMark(clock.now())
+  const newMark = () => new SessionBaseline(clock.now())
   const read = async (name = id) => {
     const key = sessionKey(name)
     const found = await reader.readToWrite(key, name)
     if (found === undefined) throw new Error(`${name} does not exist.`)
-    return new SessionMark(found.stored.created, key, found)
+    return new SessionBaseline(found.stored.created, key, found)
   }
-  const target = (mark: SessionMark, name = id, turn: Turn = { last: undefined }) => ({
-    ...{ key: sessionKey(name), id: name, mark, turn },
+  const target = (
+    baseline: SessionBaseline,
+    name = id,
+    queue: SessionQueue = { last: undefined },
+  ) => ({
+    ...{ key: sessionKey(name), id: name, baseline, queue },
   })
   const create = async (fields: TestSession, name = id) => {
     const created = target(newMark(), name)
     await writer.create(created, toText(fields))
-    return target(created.mark, name)
+    return target(created.baseline, name)
   }
   /** The calls that `work` makes, without reads. */
   const writesOf = async (work: () => Promise<unknown>) => {
@@ -136,7 +140,7 @@ describe('create', () => {
     const ending = target(newMark())
     const end = async () => expect(await writer.create(ending, toText(over))).toBe('saved')
     expect(await writesOf(end)).toEqual([`delete ${id}`])
-    expect([ending.turn.last, ending.mark.hasEnded]).toEqual(['ended', true])
+    expect([ending.queue.last, ending.baseline.hasEnded]).toEqual(['ended', true])
     expect(events).toEqual([`dropped ${id} ended`])
   })
 
@@ -153,12 +157,12 @@ describe('create', () => {
 
   test('accepts what an earlier attempt has stored, whose reply was lost', async () => {
     const { writer, newMark, target, loseReply, writesOf } = setUp()
-    const mark = newMark()
+    const baseline = newMark()
     loseReply(`add ${id}`)
-    await expect(writer.create(target(mark), toText({ n: 1 }))).rejects.toThrow('no reply')
-    expect(await writer.create(target(mark), toText({ n: 1 }))).toBe('saved')
+    await expect(writer.create(target(baseline), toText({ n: 1 }))).rejects.toThrow('no reply')
+    expect(await writer.create(target(baseline), toText({ n: 1 }))).toBe('saved')
     const update = async () =>
-      expect(await writer.update(target(mark), toText({ n: 2 }))).toBe('saved')
+      expect(await writer.update(target(baseline), toText({ n: 2 }))).toBe('saved')
     expect(await writesOf(update)).toEqual([`compareAndSet ${id}`])
   })
 
@@ -178,9 +182,9 @@ describe('create', () => {
     const created = target(newMark())
     const ours = toText({ n: 1 })
     await expect(writer.create(created, ours)).rejects.toThrow('no reply')
-    expect(created.mark.view).toBe(ours)
-    expect(created.turn.last).toBe(created.mark.seen)
-    expect(created.turn.last).toMatchObject({ key: sessionKey(id), isOld: false })
+    expect(created.baseline.view).toBe(ours)
+    expect(created.queue.last).toBe(created.baseline.seen)
+    expect(created.queue.last).toMatchObject({ key: sessionKey(id), isOld: false })
     expect(events).toEqual([])
   })
 })
@@ -192,8 +196,8 @@ describe('update', () => {
     const ours = toText({ n: 2 })
     const update = async () => expect(await writer.update(created, ours)).toBe('saved')
     expect(await writesOf(update)).toEqual([`compareAndSet ${id}`])
-    expect(created.mark.view).toBe(ours)
-    expect(created.turn.last).toBe(created.mark.seen)
+    expect(created.baseline.view).toBe(ours)
+    expect(created.queue.last).toBe(created.baseline.seen)
     const next = async () => expect(await writer.update(created, toText({ n: 3 }))).toBe('saved')
     expect(await writesOf(next)).toEqual([`compareAndSet ${id}`])
     expect(events).toEqual([`created ${id}`])
@@ -202,10 +206,10 @@ describe('update', () => {
   test('makes none after the end of the session', async () => {
     const { writer, create, target, calls } = setUp()
     const created = await create({ n: 1 })
-    created.mark.hasEnded = true
+    created.baseline.hasEnded = true
     calls.length = 0
     expect(await writer.update(created, toText({ n: 2 }))).toBe('dropped')
-    expect(await writer.rotate(target(created.mark), sessionKey(newId), 0)).toBe('dropped')
+    expect(await writer.rotate(target(created.baseline), sessionKey(newId), 0)).toBe('dropped')
     expect(calls).toEqual([])
   })
 
@@ -214,20 +218,20 @@ describe('update', () => {
     const created = await create({ n: 1 })
     const changed = toText({ n: 2 })
     const [inTurn, rotating] = [
-      target(created.mark.clone(), id, { last: 'ended' }),
-      target(created.mark.clone()),
+      target(created.baseline.clone(), id, { last: 'ended' }),
+      target(created.baseline.clone()),
     ]
     const drop = async () => expect(await writer.update(inTurn, changed)).toBe('dropped')
     expect(await writesOf(drop)).toEqual([])
-    expect(inTurn.mark.hasEnded).toBe(true)
+    expect(inTurn.baseline.hasEnded).toBe(true)
     await clock.advance(1)
     await other.destroy(id)
-    const ended = target(created.mark.clone())
+    const ended = target(created.baseline.clone())
     expect(await writer.update(ended, changed)).toBe('dropped')
-    expect([ended.mark.hasEnded, ended.turn.last]).toEqual([true, 'ended'])
+    expect([ended.baseline.hasEnded, ended.queue.last]).toEqual([true, 'ended'])
     await other.create(id, { n: 1 })
     expect(await writer.update(created, changed)).toBe('dropped')
-    rotating.turn.last = (await read()).seen
+    rotating.queue.last = (await read()).seen
     expect(await writer.rotate(rotating, sessionKey(newId), 0)).toBe('dropped')
     expect(await other.read(id)).toEqual({ n: 1 })
   })
@@ -237,7 +241,7 @@ describe('update', () => {
     const created = await create({ n: 1 })
     const end = async () => expect(await writer.update(created, toText(over))).toBe('saved')
     expect(await writesOf(end)).toEqual([`delete ${id}`])
-    expect([created.turn.last, created.mark.hasEnded]).toEqual(['ended', true])
+    expect([created.queue.last, created.baseline.hasEnded]).toEqual(['ended', true])
     const rotated = await create({ n: 1 })
     await writer.rotate(rotated, sessionKey(newId), hour)
     const slow = target(await read(id))
@@ -264,7 +268,7 @@ describe('update', () => {
     const created = await create({ user: 'ada' })
     await other.update(id, Object.assign((await other.read(id)) as TestSession, { user: 'bob' }))
     expect(await writer.update(created, toText({ user: 'ada', n: 1 }))).toBe('dropped')
-    expect([created.mark.hasEnded, created.turn.last]).toEqual([false, undefined])
+    expect([created.baseline.hasEnded, created.queue.last]).toEqual([false, undefined])
     expect(events).toEqual([`created ${id}`, `dropped ${id} identity`])
   })
 
@@ -332,20 +336,20 @@ describe('update', () => {
 })
 
 describe('an update without changes', () => {
-  test('moves the expiry once for all calls of a turn', async () => {
+  test('moves the expiry once for all calls of a queue', async () => {
     const { writer, create, clock, target, writesOf } = setUp()
     const created = await create({ n: 1 })
     await clock.advance(hour)
     const ours = toText({ n: 1 })
-    const { mark, turn } = created
+    const { baseline, queue } = created
     const touch = async () => expect(await writer.update(created, ours)).toBe('saved')
     expect(await writesOf(touch)).toEqual([`compareAndSet ${id}`])
-    expect([mark.view, mark.seen]).toEqual([ours, turn.last])
+    expect([baseline.view, baseline.seen]).toEqual([ours, queue.last])
     await clock.advance(hour)
     const again = async () => expect(await writer.update(created, ours)).toBe('unchanged')
     expect(await writesOf(again)).toEqual([])
-    expect(await writesOf(() => writer.update(target(mark), ours))).toHaveLength(1)
-    expect(await writesOf(() => writer.update(target(mark), ours))).toEqual([])
+    expect(await writesOf(() => writer.update(target(baseline), ours))).toHaveLength(1)
+    expect(await writesOf(() => writer.update(target(baseline), ours))).toEqual([])
   })
 
   test('ends a session whose time is over', async () => {
@@ -354,17 +358,17 @@ describe('an update without changes', () => {
     await clock.advance(hour)
     const end = async () => expect(await writer.update(created, toText({ n: 1 }))).toBe('saved')
     expect(await writesOf(end)).toEqual([`delete ${id}`])
-    expect([created.turn.last, created.mark.hasEnded]).toEqual(['ended', true])
+    expect([created.queue.last, created.baseline.hasEnded]).toEqual(['ended', true])
   })
 
   test('leaves alone what another process has changed', async () => {
     const { writer, create, clock, other } = setUp()
     const created = await create({ n: 1 })
-    const { seen } = created.mark
+    const { seen } = created.baseline
     await other.update(id, Object.assign((await other.read(id)) as TestSession, { n: 2 }))
     await clock.advance(hour)
     expect(await writer.update(created, toText({ n: 1 }))).toBe('unchanged')
-    expect([created.mark.seen, created.turn.last]).toEqual([seen, undefined])
+    expect([created.baseline.seen, created.queue.last]).toEqual([seen, undefined])
     expect(await other.read(id)).toEqual({ n: 2 })
   })
 })
@@ -377,8 +381,8 @@ describe('rotate', () => {
     const created = await create({ n: 1 })
     const rotate = async () => expect(await writer.rotate(created, newKey, 0)).toBe('rotated')
     expect(await writesOf(rotate)).toEqual([`add ${newId}`, `compareAndSet ${id}`])
-    expect(created.turn.last).toBe(created.mark.seen)
-    expect(created.mark.seen?.key).toBe(newKey)
+    expect(created.queue.last).toBe(created.baseline.seen)
+    expect(created.baseline.seen?.key).toBe(newKey)
   })
 
   test('lets the old id lead to the session for some time', async () => {
@@ -417,17 +421,17 @@ describe('rotate', () => {
 
   test('accepts a session again that it has rotated, under its new id', async () => {
     const { writer, create, target } = setUp()
-    const { mark } = await create({ n: 1 })
-    expect(await writer.rotate(target(mark), newKey, hour)).toBe('rotated')
-    expect(await writer.rotate(target(mark), thirdKey, hour)).toBe('unchanged')
-    expect(await writer.rotate(target(mark, newId), thirdKey, hour)).toBe('rotated')
-    expect(mark.seen?.stored.firstKey).toBe(sessionKey(id))
+    const { baseline } = await create({ n: 1 })
+    expect(await writer.rotate(target(baseline), newKey, hour)).toBe('rotated')
+    expect(await writer.rotate(target(baseline), thirdKey, hour)).toBe('unchanged')
+    expect(await writer.rotate(target(baseline, newId), thirdKey, hour)).toBe('rotated')
+    expect(baseline.seen?.stored.firstKey).toBe(sessionKey(id))
   })
 
-  test('accepts a session that another call of the turn has created', async () => {
+  test('accepts a session that another call of the queue has created', async () => {
     const { writer, create, target, newMark } = setUp()
-    const { mark } = await create({ n: 1 })
-    const rotating = target(newMark(), id, { last: mark.seen })
+    const { baseline } = await create({ n: 1 })
+    const rotating = target(newMark(), id, { last: baseline.seen })
     expect(await writer.rotate(rotating, newKey, hour)).toBe('rotated')
   })
 
@@ -530,7 +534,7 @@ describe('put', () => {
       `compareAndSet ${id}`,
     ])
     for (const each of [missing, existing]) {
-      expect(each.turn.last).toBe(each.mark.seen)
+      expect(each.queue.last).toBe(each.baseline.seen)
       const update = () => writer.update(each, toText({ n: 2 }))
       expect(await writesOf(update)).toEqual([`compareAndSet ${each.id}`])
       expect(await other.read(each.id)).toEqual({ n: 2 })
@@ -578,7 +582,7 @@ describe('put', () => {
       if (failing !== 'the bound') fail(`remove old:${id}`)
       const put = target(newMark())
       await expect(writer.put(put, toText({ n: 2 }))).rejects.toThrow('fails')
-      expect(put.mark.seen?.key).toBe(sessionKey(id))
+      expect(put.baseline.seen?.key).toBe(sessionKey(id))
       expect(bounded).toHaveLength(failing === 'the bound' ? 1 : 0)
     },
   )
@@ -596,7 +600,7 @@ describe('a session that has not been moved yet', () => {
     const session = await read()
     const update = () => writer.update(session, toText({ n: 2 }))
     expect(await writesOf(update)).toEqual([`add ${id}`, `remove old:${id}`])
-    expect(session.mark.seen?.isOld).toBe(false)
+    expect(session.baseline.seen?.isOld).toBe(false)
     expect(await old.get(id)).toBeUndefined()
   })
 
@@ -642,19 +646,23 @@ describe('a session that has not been moved yet', () => {
 describe('a session is due', () => {
   const due = async (fields: TestSession = { n: 1 }) => {
     const all = setUp()
-    const { mark } = await all.create(fields)
-    return { ...all, mark, isDue: (ours: TestSession) => all.writer.isDue(mark, toText(ours)) }
+    const { baseline } = await all.create(fields)
+    return {
+      ...all,
+      baseline,
+      isDue: (ours: TestSession) => all.writer.isDue(baseline, toText(ours)),
+    }
   }
 
   test('if it is new, has changed, or its expiry has moved, but not after its end', async () => {
-    const { writer, mark, isDue, clock, newMark } = await due()
+    const { writer, baseline, isDue, clock, newMark } = await due()
     expect(isDue({ n: 1 })).toBe(false)
     expect(isDue({ n: 2 })).toBe(true)
     expect(writer.isDue(newMark(), toText({ n: 1 }))).toBe(true)
     expect(writer.isCookieDue(newMark(), undefined)).toBe(true)
     await clock.advance(hour)
     expect(isDue({ n: 1 })).toBe(true)
-    mark.hasEnded = true
+    baseline.hasEnded = true
     expect([isDue({ n: 1 }), isDue({ n: 2 })]).toEqual([false, false])
   })
 

@@ -2,7 +2,7 @@ import { type SessionText, stampKey } from '../data/session-item.ts'
 import type { SeenSession } from '../users/session-users.ts'
 
 /** What is known of a session object: what the store had, and what the object contained, when both were last in step. */
-export class SessionMark {
+export class SessionBaseline {
   /** When a session that has not been stored yet began. */
   readonly created: number
   /** The key of the id that it was read or stored with first; `undefined` for a session that has not been stored yet. */
@@ -33,46 +33,46 @@ export class SessionMark {
     this.view = view
   }
 
-  clone(): SessionMark {
-    return Object.assign(new SessionMark(this.created), this)
+  clone(): SessionBaseline {
+    return Object.assign(new SessionBaseline(this.created), this)
   }
 
-  /** A field of a session that contains a mark does not exist in JSON. */
+  /** A field of a session that contains a baseline does not exist in JSON. */
   toJSON(): undefined {
     return undefined
   }
 }
 
-/** A session that was read, with its mark. */
-export interface MarkedSession<T> {
+/** A session that was read, with its baseline. */
+export interface SessionAndBaseline<T> {
   readonly session: T
-  readonly mark: SessionMark
+  readonly baseline: SessionBaseline
 }
 
 /**
- * The mark that an owner, such as a `Sessions`, has given a session; of a copy, that of its original as it was read. Marks are
+ * The baseline that an owner, such as a `Sessions`, has given a session; of a copy, that of its original as it was read. Baselines are
  * dropped with the sessions.
  */
-export function markOf(session: object, owner: object): SessionMark | undefined {
-  const own = MarkedObject.get(session, owner)
+export function baselineOf(session: object, owner: object): SessionBaseline | undefined {
+  const own = BaselineField.get(session, owner)
   if (own !== undefined) return own
   const carried = (session as Record<string, unknown>)[stampKey]
-  if (!(carried instanceof SessionMark)) return undefined
-  const mark = carried.clone()
-  MarkedObject.set(session, owner, mark)
-  return mark
+  if (!(carried instanceof SessionBaseline)) return undefined
+  const baseline = carried.clone()
+  BaselineField.set(session, owner, baseline)
+  return baseline
 }
 
-/** Adds a mark as a field, which survives a copy of the session, field by field. */
-export function carryMark(session: object, mark: SessionMark): void {
-  ;(session as Record<string, unknown>)[stampKey] = mark
+/** Adds a baseline as a field, which survives a copy of the session, field by field. */
+export function carryBaseline(session: object, baseline: SessionBaseline): void {
+  ;(session as Record<string, unknown>)[stampKey] = baseline
 }
 
-/** Returns the mark of a session, and removes the field of {@link carryMark}. */
-export function takeMark(session: object, owner: object): SessionMark | undefined {
+/** Returns the baseline of a session, and removes the field of {@link carryBaseline}. */
+export function takeBaseline(session: object, owner: object): SessionBaseline | undefined {
   const { [stampKey]: carried } = session as Record<string, unknown>
   Reflect.deleteProperty(session, stampKey)
-  return carried instanceof SessionMark ? carried : markOf(session, owner)
+  return carried instanceof SessionBaseline ? carried : baselineOf(session, owner)
 }
 
 /** A constructor that returns its argument: the fields of a derived class are added to that object. */
@@ -89,27 +89,27 @@ const Given = class {
  * An object with a private field, which other code can neither see nor copy. It replaces a `WeakMap`, whose entries cost
  * the garbage collector more than everything else in a request that reads a session.
  */
-export class MarkedObject extends Given {
+export class BaselineField extends Given {
   #owner: object
-  #mark: SessionMark
+  #baseline: SessionBaseline
 
-  private constructor(object: object, owner: object, mark: SessionMark) {
+  private constructor(object: object, owner: object, baseline: SessionBaseline) {
     super(object)
     this.#owner = owner
-    this.#mark = mark
+    this.#baseline = baseline
   }
 
-  /** Gives a session the mark of an owner. */
-  static set(object: object, owner: object, mark: SessionMark): void {
-    if (!(#mark in object)) {
-      new MarkedObject(object, owner, mark)
+  /** Gives a session the baseline of an owner. */
+  static set(object: object, owner: object, baseline: SessionBaseline): void {
+    if (!(#baseline in object)) {
+      new BaselineField(object, owner, baseline)
       return
     }
     object.#owner = owner
-    object.#mark = mark
+    object.#baseline = baseline
   }
 
-  static get(object: object, owner: object): SessionMark | undefined {
-    return #mark in object && object.#owner === owner ? object.#mark : undefined
+  static get(object: object, owner: object): SessionBaseline | undefined {
+    return #baseline in object && object.#owner === owner ? object.#baseline : undefined
   }
 }
