@@ -28,6 +28,12 @@ const resolved = Promise.resolve()
  */
 let clearsBegun = 0
 
+/** When a read of the id began, and how often others had cleared until then, as far as this process knows. */
+interface Beginning {
+  readonly at: Moment
+  readonly expirations: number
+}
+
 /**
  * The current generation of a prefix. Its id is part of every key, and `clear()` replaces the id: O(1), and nothing
  * outside the prefix is touched.
@@ -168,7 +174,7 @@ export class Generation {
   /** Begins a new generation. */
   async clear(): Promise<void> {
     const clearNumber = ++clearsBegun
-    const readAt = new Moment(this.#clock)
+    const beginning = this.#beginReading()
     // Without spare copies: they are ignored as soon as others are reachable again, which would undo the clear.
     const [reading, time] = await Promise.all([this.#ids.read(), this.#time.read()])
     const own = { clearNumber, id: createIdAfter(newestOf([reading.newest, this.#id]), time) }
@@ -177,7 +183,7 @@ export class Generation {
       this.#clearsInFlight.delete(own)
     })
     this.#lastClear = Math.max(this.#lastClear, clearNumber)
-    this.#adopt(id, readAt)
+    this.#adopt(id, beginning)
   }
 
   /** Reads the id, shared by all calls made before the read can be sent. */
@@ -220,12 +226,8 @@ export class Generation {
   }
 
   async #readId(): Promise<void> {
-    // Before the read: a clear may follow while its reply is on the way.
-    const readAt = new Moment(this.#clock)
-    const expirations = this.#expirations
     try {
-      await this.#readOrCreate(readAt)
-      if (this.#expirations !== expirations) this.#readAt = undefined
+      await this.#readOrCreate(this.#beginReading())
     } catch (error) {
       this.#readAt = new Moment(this.#clock)
       this.#isConfirmed = false
@@ -233,16 +235,21 @@ export class Generation {
     }
   }
 
-  async #readOrCreate(readAt: Moment): Promise<void> {
+  /** To be called before a request is sent: a clear of another process may follow while its reply is on the way. */
+  #beginReading(): Beginning {
+    return { at: new Moment(this.#clock), expirations: this.#expirations }
+  }
+
+  async #readOrCreate(beginning: Beginning): Promise<void> {
     const spares = this.#id === undefined
     const { newest, isComplete, hasOlder, copies } = await this.#ids.read({ spares })
-    if (newest === undefined) return this.#adopt(await this.#restoreOrCreate(copies), readAt)
+    if (newest === undefined) return this.#adopt(await this.#restoreOrCreate(copies), beginning)
     const id = newestOf([newest, this.#id]) as GenerationId
-    this.#adopt(id, readAt)
+    this.#adopt(id, beginning)
     const isOutdated = hasOlder || id.text !== newest.text
     if (!isOutdated && (isComplete || !this.#mayRepair())) return
     this.#repairedAt = new Moment(this.#clock)
-    this.#adopt(await this.#ids.raise(id, copies), readAt)
+    this.#adopt(await this.#ids.raise(id, copies), beginning)
   }
 
   /**
@@ -264,9 +271,9 @@ export class Generation {
     return this.#confirmedAt?.isWithin(restoreMs) === true
   }
 
-  #adopt(id: GenerationId, readAt: Moment): void {
-    this.#readAt = readAt
-    this.#confirmedAt = readAt
+  #adopt(id: GenerationId, { at, expirations }: Beginning): void {
+    this.#readAt = expirations === this.#expirations ? at : undefined
+    this.#confirmedAt = at
     this.#isConfirmed = true
     if (this.#id !== undefined && !isNewer(id, this.#id)) return
     this.#id = id

@@ -162,18 +162,14 @@ export class LocalClaim implements Claim {
     return () => {}
   }
 
-  async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
-    return this.#flight.isCurrent && this.#write(item, ttl)
-  }
-
   /** Stores only a failure: waiting loads of other processes, which a hit-for-miss would end, do not exist. */
   async end(mark?: Mark): Promise<boolean> {
     if (mark?.kind !== 'failure' || this.replacesStale || !this.#flight.isCurrent) return true
-    return this.#write(toMarkItem(this.#store, mark), mark.ms)
+    return this.replace(toMarkItem(this.#store, mark), mark.ms)
   }
 
   /** Stores the item unless another process has stored one meanwhile. */
-  async #write(item: unknown, ttl: number | undefined): Promise<boolean> {
+  async replace(item: unknown, ttl: number | undefined): Promise<boolean> {
     const { key } = this.#flight
     if (this.#seen === undefined) return this.#store.add(key, item, ttl)
     return this.#store.compareAndSet(key, this.#seen, item, ttl)

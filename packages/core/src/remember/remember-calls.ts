@@ -113,7 +113,12 @@ export class RememberCalls {
       }
       const call = this.#call(storageKey, key, options, load, caller, observed)
       if (found?.mark?.kind === 'failure') await throwIfInBackoff(call.job, found.mark)
-      const value = await joinOrLead(call, () => reading)
+      // If the flight that was there has ended, a write may have followed this read.
+      const isOutdated =
+        this.#loadsWithoutLease(options) && this.#cache.flights.find(storageKey) === undefined
+      const value = await (isOutdated
+        ? this.#leadBeforeRead(call)
+        : joinOrLead(call, () => reading))
       settling?.succeed()
       return value
     } catch (error) {

@@ -57,7 +57,7 @@ export async function storeLoadedValue<T>(
     return { item, source: 'loaded', audience: 'beforeLoad' }
   }
   job.cache.flights.close(flight)
-  const isCurrent = await replace(job, claim, item, ttl, versions)
+  const isCurrent = await replace(job, flight, claim, item, ttl, versions)
   return { item, source: 'loaded', audience: isCurrent ? 'all' : 'beforeLoad' }
 }
 
@@ -90,7 +90,7 @@ async function deleteStale<T>(
   { claim, context: { isPrivate } }: LoadedValue<T>,
 ): Promise<FlightResult> {
   job.cache.flights.close(flight)
-  const isCurrent = await replace(job, claim, undefined, undefined, noVersions)
+  const isCurrent = await replace(job, flight, claim, undefined, undefined, noVersions)
   const audience = isPrivate ? 'leader' : isCurrent ? 'all' : 'beforeLoad'
   return { item: undefined, source: 'loaded', audience }
 }
@@ -203,6 +203,7 @@ async function factsOf<T>(
 /** Stores the item. Returns whether it is certain that nothing has invalidated it since the load began. */
 async function replace<T>(
   job: LoadJob<T>,
+  flight: Flight,
   claim: Claim,
   item: unknown,
   ttl: number | undefined,
@@ -210,6 +211,11 @@ async function replace<T>(
 ): Promise<boolean> {
   const { flights, root } = job.cache
   const { staleWindow } = job.options
+  // A lease alone does not notice a clear during which another process writes the stale value again.
+  if (!flight.isCurrent) {
+    await endClaim(job, claim)
+    return false
+  }
   try {
     const write = claim.replace(item, ttl === undefined ? undefined : ttl + staleWindow)
     const [isStored, current] = await Promise.all([

@@ -113,6 +113,22 @@ describe('the known id', () => {
     expect(generation.isFresh()).toBe(true)
   })
 
+  test('is not fresh after a clear that was in flight when it may have changed', async () => {
+    const { create, prefixOf, state } = setUp()
+    const generation = create()
+    await prefixOf(generation)
+    const reply = gate()
+    state.cleared = reply.opened
+    const clearing = generation.clear()
+    await settle()
+    generation.expire()
+    reply.open()
+    await clearing
+    expect(generation.isFresh()).toBe(false)
+    await generation.callRefreshing(() => undefined)
+    expect(generation.isFresh()).toBe(true)
+  })
+
   test('is read again if it may have changed since a read was sent', async () => {
     const { create, prefixOf, state, calls, clock } = setUp()
     const generation = create()

@@ -150,6 +150,36 @@ test('a delete also ends a load that a forced refresh has replaced', async () =>
   expect(await a.get('k')).toBeUndefined()
 })
 
+test('without a lease, a call whose read a write has overtaken reads again', async () => {
+  const { backend } = twoProcesses()
+  const replied = gate()
+  const a = intercepted(backend, 'get', async (call) => {
+    const item = call()
+    await replied.opened
+    return item
+  })
+  const loads = [() => 'early', () => 'late'].map((load) => a.remember('k', { lease: false }, load))
+  await a.set('k', 'written')
+  replied.open()
+  expect(await Promise.all(loads)).toEqual(['early', 'written'])
+})
+
+test('a refreshed value is not stored after a clear, even if another process writes the same item again', async () => {
+  const { a, b, backend } = twoProcesses()
+  await b.set('k', 'stored')
+  const loaded = gate<string>()
+  const loading = a.remember('k', { refresh: true }, () => loaded.opened)
+  await settle()
+  const item = backend.get('k') as Buffer
+  await a.clear()
+  // A write that overlaps with a clear is repeated with the id of the new generation.
+  await backend.set('k', item)
+  loaded.open('old')
+  expect(await loading).toBe('old')
+  expect(await b.get('k')).toBe('stored')
+  expect(await a.remember('k', { refresh: true }, () => 'new')).toBe('new')
+})
+
 test('a refreshed value that is not stored is not given to callers that joined after a write', async () => {
   const { a, b, clock } = twoProcesses()
   const options = { ttl: 10, staleIfError: '1h' } as const

@@ -74,8 +74,8 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     'a rotation overwrites what others have stored',
     [
       'shared.js',
-      'const isMoved = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) });',
-      'await this.#context.cache.set(key, pointer, { ttl: longestRequestMs });\n\t\tconst isMoved = true;',
+      'const isReplaced = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) });',
+      'await this.#context.cache.set(key, pointer, { ttl: longestRequestMs });\n\t\tconst isReplaced = true;',
     ],
   ],
   [
