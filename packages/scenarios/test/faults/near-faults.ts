@@ -170,7 +170,11 @@ export const nearFaults: readonly PlantedFault[] = [
     name: 'a read of an id that was sent before a clear counts as one after it',
     scenario: near,
     changes: [
-      ['index.js', 'this.#readAt = expirations === this.#expirations ? at : void 0;', 'this.#readAt = at;'],
+      [
+        'index.js',
+        'this.#readAt = expirations === this.#expirations ? at : void 0;',
+        'this.#readAt = at;',
+      ],
       ['index.js', 'this.#readAt = void 0;\n\t\tthis.#reading = void 0;', 'this.#readAt = void 0;'],
     ],
   },

@@ -64,7 +64,12 @@ function isOverwritten(history: LoadHistory, read: ReadValue, write: LoadEntry):
       settledOf(other) > write.invoked,
   )
   const { losses } = history.history
-  return !isGone && !losses.some((loss) => isKeyOf(loss.key, key) || isIdKey(loss.key))
+  const { call } = write
+  const tags = 'tags' in call ? (call.tags ?? []) : []
+  return (
+    !isGone &&
+    !losses.some((loss) => isKeyOf(loss.key, key) || isIdKey(loss.key) || isTagKey(loss.key, tags))
+  )
 }
 
 /** A read that returns fresh values only returned one that an acknowledged call had made stale. */
@@ -101,6 +106,7 @@ function isExempt(history: LoadHistory, read: ReadValue, write: LoadEntry): bool
     isOldRead(history, read, write) ||
     isConfirmed(history, read, write) ||
     isUnnoticed(history, read, write) ||
+    replacesRepeatedWrite(history, read, write) ||
     hasLostLateTag(history, read.origin, write)
   )
 }
@@ -165,6 +171,24 @@ function isConfirmed(
   )
 }
 
+/**
+ * A write that overlaps with a clear by another process is repeated after it. A load that began before the clear, in order to
+ * refresh what the write had stored until then, finds the same item again, and replaces it.
+ */
+function replacesRepeatedWrite(
+  { writes, traits }: LoadHistory,
+  { key, origin: { load, began } }: ReadValue,
+  { process, call, invoked }: LoadEntry,
+): boolean {
+  if (traits.scan || call.op !== 'clear' || load === undefined || load.process === process)
+    return false
+  if (!load.isRefresh && load.settings.refresh !== true) return false
+  return writes.some(
+    (each) =>
+      isNewValue(each) && concerns(each, key) && each.invoked < began && settledOf(each) > invoked,
+  )
+}
+
 /** Whether a read follows the read of an entry, in the same call. */
 function isAuxiliary(storageKey: string): boolean {
   return storageKey.includes('~') || storageKey === 'time'
@@ -179,10 +203,12 @@ function hasLostLateTag(
   if (load === undefined || call.op !== 'invalidate') return false
   return losses.some(
     ({ key, order, at }) =>
-      order > load.began &&
-      at < load.endedAt + storingMs &&
-      call.tags.some((tag) => key.endsWith(`~tag:${tag}`)),
+      order > load.began && at < load.endedAt + storingMs && isTagKey(key, call.tags),
   )
+}
+
+function isTagKey(storageKey: string, tags: readonly string[]): boolean {
+  return tags.some((tag) => storageKey.endsWith(`~tag:${tag}`))
 }
 
 /** When the last load began that found the value to be current. */
