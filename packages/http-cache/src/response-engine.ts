@@ -29,8 +29,8 @@ const maxRounds = 3
 export class ResponseEngine {
   readonly #options: ResolvedOptions
   readonly #scope: FillScope
-  /** Keys whose stale responses are refreshed by this process. */
-  readonly #refreshing = new Set<string>()
+  /** The requests of this process that refresh stale responses, by key. Each resolves when that has ended. */
+  readonly #refreshing = new Map<string, Promise<void>>()
   /** The asynchronous context of refreshes: that of no request. */
   readonly #background = new AsyncResource('stowage:http:refresh')
   readonly #clients = new WaitingClients()
@@ -164,9 +164,10 @@ export class ResponseEngine {
     const { keys } = exchange
     let target: FillTarget = { baseKey: keys.key, key: found.key, vary: found.vary }
     let refresh = found.stored !== undefined
-    const { key } = target
-    const isFirst = refresh && !this.#refreshing.has(key)
-    if (isFirst) this.#refreshing.add(key)
+    const refreshing = refresh ? this.#refreshing.get(target.key) : undefined
+    if (refreshing !== undefined && (await this.#isAnswered(exchange, target.key, refreshing)))
+      return
+    const endRefresh = refresh ? this.#beginRefresh(target.key) : undefined
     let wasAbandoned = false
     try {
       for (let round = 0; round < maxRounds; round++) {
@@ -195,9 +196,39 @@ export class ResponseEngine {
         refresh = false
       }
     } finally {
-      if (isFirst) this.#refreshing.delete(key)
+      endRefresh?.()
     }
     this.#bypass(exchange)
+  }
+
+  /** Lets other requests wait for this one. Returns a function that ends that; `undefined` if they wait for another one. */
+  #beginRefresh(key: string): (() => void) | undefined {
+    if (this.#refreshing.has(key)) return undefined
+    let resolve!: () => void
+    const ended = new Promise<void>((onEnd) => {
+      resolve = onEnd
+    })
+    this.#refreshing.set(key, ended)
+    return () => {
+      this.#refreshing.delete(key)
+      resolve()
+    }
+  }
+
+  /**
+   * Waits for the request of this process that refreshes the response, and answers this one with what is stored then, or with
+   * its handler if that is to run for each request. Returns false if another request has to refresh it.
+   */
+  async #isAnswered(exchange: Exchange, key: string, refreshing: Promise<void>): Promise<boolean> {
+    const waitMs = exchange.mayBeSentStale ? staleWaitMs : this.#options.waitMs
+    const leave = this.#clients.join(key, exchange.request.socket)
+    const isOver = await endsWithin(refreshing, waitMs).finally(leave)
+    const found = await this.#find(exchange)
+    if (found?.stored !== undefined && (await this.#sendShared(exchange, found.stored, found.key)))
+      return true
+    if (isOver && found !== undefined && this.#mayFill(exchange, found)) return false
+    this.#bypass(exchange)
+    return true
   }
 
   /**
@@ -271,15 +302,15 @@ export class ResponseEngine {
     }
     const use = useOf(freshness, age, exchange.directives)
     const { hitForMiss } = this.#scope
+    const mayReplace = !exchange.directives.has('no-cache') && mayReplaceError(freshness, age)
     const isStale =
-      use === 'stale' ||
-      (use === 'validate' && hitForMiss.has(key, 'failed') && mayReplaceError(freshness, age))
+      use === 'stale' || (use === 'validate' && hitForMiss.has(key, 'failed') && mayReplace)
     return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
   }
 
   #refreshInBackground(exchange: Exchange, target: FillTarget): void {
     const { key } = target
-    this.#refreshing.add(key)
+    const endRefresh = this.#beginRefresh(key)
     exchange.renderer.prepare?.()
     const background: Exchange = {
       ...exchange,
@@ -290,7 +321,7 @@ export class ResponseEngine {
     this.#background.runInAsyncScope(() => {
       this.#load(background, target, true)
         .catch((error) => this.#report(key, error))
-        .finally(() => this.#refreshing.delete(key))
+        .finally(endRefresh)
     })
   }
 
@@ -333,4 +364,15 @@ export class ResponseEngine {
 function onSent(exchange: Exchange, isSent: boolean): boolean {
   if (isSent) exchange.isTaken = true
   return isSent
+}
+
+/** Whether a promise, which never rejects, resolves within a time. */
+function endsWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, false)
+    work.then(() => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
 }

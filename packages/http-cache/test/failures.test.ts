@@ -88,7 +88,7 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
 
   /** A route whose response has expired, and whose handler fails once all of these requests have arrived. */
   async function failTogether(headers: readonly object[], options = {}) {
-    const { cache, clock } = setupCache()
+    const { cache, clock, calls: operations } = setupCache()
     const arrived = gate()
     let [requests, calls] = [0, 0]
     const inFront: RequestHandler = (_request, _response, next) => {
@@ -107,8 +107,9 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     return async (path: string) => {
       await get(path)
       await clock.advance(61_000)
+      operations.length = 0
       const replies = await Promise.all(headers.map((each) => get(path, { ...each })))
-      return { replies, failures: calls - 1 }
+      return { replies, failures: calls - 1, operations: operations.length }
     }
   }
 
@@ -127,6 +128,15 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     },
   )
 
+  test('requests that wait for a handler that fails do not claim its response one after another', async () => {
+    const requests = 100
+    const request = await failTogether(Array(requests).fill({}))
+    const { failures, operations } = await request('/p')
+    expect(failures).toBe(1)
+    // Each reads the response before and after the wait, perhaps in two parts.
+    expect(operations).toBeLessThan(8 * requests)
+  })
+
   const own = { 'cache-control': 'no-cache' }
   const signedIn = { authorization: 'Bearer x' }
   test.each([
@@ -139,6 +149,54 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       expect((await request('/p')).failures).toBe(headers.length)
     },
   )
+
+  /** A route whose response has expired. The first request after that begins to refresh it, until the test goes on. */
+  async function refreshing(options: object, refreshed: RequestHandler) {
+    const { cache, clock } = setupCache()
+    const [begun, ended] = [gate(), gate()]
+    let calls = 0
+    const handler: RequestHandler = async (request, response, next) => {
+      if (++calls === 1) return void response.send('stale')
+      if (calls > 2) return void refreshed(request, response, next)
+      begun.open()
+      await ended.opened
+      response.set('Cache-Control', 'private').send('first')
+    }
+    const route = form({ cache, ttl: '1m', waitTimeout: '1h', ...options }, handler)
+    const { get } = await serveRoute(...route)
+    await get('/p')
+    await clock.advance(61_000)
+    const first = get('/p')
+    await begun.opened
+    const bodyOfFirst = async () => {
+      ended.open()
+      return (await first).body
+    }
+    return { get, bodyOfFirst }
+  }
+
+  test('a request that has waited for a refresh as long as it may runs its handler', async () => {
+    const options = { waitTimeout: 1 }
+    const own: RequestHandler = (_request, response) => void response.send('own')
+    const { get, bodyOfFirst } = await refreshing(options, own)
+    expect((await get('/p')).body).toBe('own')
+    expect(await bodyOfFirst()).toBe('first')
+  })
+
+  test('requests that wait for a refresh whose response is private run their handlers at once', async () => {
+    const waiting = 3
+    const all = gate()
+    let running = 0
+    const together: RequestHandler = async (_request, response) => {
+      if (++running === waiting) all.open()
+      await all.opened
+      response.set('Cache-Control', 'private').send('own')
+    }
+    const { get, bodyOfFirst } = await refreshing({}, together)
+    const others = Array.from({ length: waiting }, () => get('/p'))
+    expect(await bodyOfFirst()).toBe('first')
+    expect((await Promise.all(others)).map(({ body }) => body)).toEqual(Array(waiting).fill('own'))
+  })
 
   test('throws for an invalid ttl where the handler requests it', async () => {
     const { cache } = setupCache()
