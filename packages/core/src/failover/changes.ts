@@ -32,6 +32,7 @@ export class Changes {
   /** A call that can be repeated: `set` or `delete`. */
   repeatable<T>(key: string, onPrimary: StoreCall<T>, onFallback: StoreCall<T>): Awaitable<T> {
     if (this.#recovery.phase === 'fallback') this.#recovery.noteChange(key)
+    this.#recovery.noteWrite(key)
     const noteFailure = (error: unknown) => this.#recovery.noteFailedChange([key], error)
     return this.#repeat(key, onPrimary, onFallback, noteFailure)
   }
@@ -75,6 +76,7 @@ export class Changes {
     mirror: StoreCall<unknown>,
   ): Awaitable<T> {
     const { phase } = this.#recovery
+    this.#recovery.noteWrite(key)
     if (phase === 'fallback') return this.#onceInFallback(key, onFallback)
     if (phase !== 'primary' && this.#recovery.readsFallback(key))
       return this.#settled(key, onFallback)

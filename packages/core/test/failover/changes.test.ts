@@ -18,6 +18,7 @@ function setUp(
   { isMirrored = phase !== 'primary', unsettled = [] as string[] } = {},
 ) {
   const events: string[] = []
+  const written: string[] = []
   const isAway = !['primary', 'partial'].includes(phase)
   const state = {
     phase,
@@ -48,6 +49,7 @@ function setUp(
       if (error === tooLarge) throw error
     },
     noteChange: (key: string) => events.push(`change ${key}`),
+    noteWrite: (key: string) => written.push(key),
     settle: async (key: string) => void events.push(`settle ${key}`),
   }
   const fallback = {
@@ -74,6 +76,7 @@ function setUp(
     recovery,
     state,
     events,
+    written,
     onPrimary: answer('primary'),
     onFallback: answer('fallback'),
     mirror,
@@ -111,6 +114,20 @@ describe('a call that can be repeated', () => {
     expect(await changes.repeatable('k', onPrimary, onFallback)).toBe(result)
     expect(events).toEqual(expected)
   })
+
+  test.each(['repeatable', 'once'] as const)(
+    'is noted before it is made, unless it changes no value: %s',
+    async (name) => {
+      const { changes, written, onPrimary, onFallback, mirror } = setUp('settling')
+      const call = () => {
+        expect(written).toEqual(['k'])
+        return onPrimary()
+      }
+      await changes.touch('k', onPrimary, onFallback)
+      await changes[name]('k', call, onFallback, mirror)
+      expect(written).toEqual(['k'])
+    },
+  )
 
   test('has a result at once, if the store has', () => {
     const { changes, state, events, onPrimary, onFallback } = setUp('primary')

@@ -102,6 +102,39 @@ const renewals = (from: number, to: number, isAway: boolean) =>
   Array.from({ length: (to - from) / 100 + 1 }, (_, step) => `${from + step * 100} renew ${isAway}`)
 
 describe('the way back', () => {
+  test.each([
+    ['after an outage', ({ fail }: ReturnType<typeof setUp>) => fail(1)],
+    [
+      'after a few failures',
+      ({ recovery, succeed }: ReturnType<typeof setUp>) => {
+        succeed(20)
+        recovery.noteFailure(unreachable)
+      },
+    ],
+  ])('what is written while a generation begins is unsettled in that: %s', async (_, begin) => {
+    const setup = setUp({ hasScan: false })
+    const { recovery, state, items, next } = setup
+    const used = 'mjuohs03.EMMm5HCm'
+    await items.set('p:~generation', 'mjuohs04.adG4v7T-')
+    begin(setup)
+    recovery.drain.unsettled.noteId('p:~generation', used)
+    recovery.noteWrite(`p:${used}:before`)
+    state.before = (call) => {
+      if (call.startsWith('compareAndSet')) recovery.noteWrite(`p:${used}:k`)
+    }
+    while (String(items.get('p:~generation')).startsWith('mjuohs04')) await next(100)
+    const prefix = `p:${items.get('p:~generation')}:`
+    const readsFallback = () => ['k', 'before'].map((key) => recovery.readsFallback(prefix + key))
+    expect(readsFallback()).toEqual([true, false])
+    // Another process has loaded it before.
+    await items.set(`${prefix}k`, 'old')
+    await next(200)
+    expect(items.get(`${prefix}k`)).toBeUndefined()
+    recovery.noteWrite(`p:${used}:k`)
+    await next(200)
+    expect(readsFallback()).toEqual([false, false])
+  })
+
   test('after a few failures deletes what they may have changed, twice', async () => {
     const { recovery, succeed, next } = setUp()
     succeed(20)

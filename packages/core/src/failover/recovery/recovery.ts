@@ -49,6 +49,8 @@ export class Recovery {
   #cancelStep: (() => void) | undefined
   #stepAt = 0
   readonly #settledListeners = new Set<SettledListener>()
+  /** The keys that are written while generations may begin in the primary store of which the caches do not know yet. */
+  #written: Set<string> | undefined
   #isStepping = false
   #isClosed = false
 
@@ -101,6 +103,11 @@ export class Recovery {
   noteChange(key: string): void {
     this.#addUnsettled(key, false)
     if (this.phase !== 'fallback') this.#schedule(stepMs)
+  }
+
+  /** Call it before a key is written. */
+  noteWrite(key: string): void {
+    this.#written?.add(key)
   }
 
   /** Registers a listener for keys that are read from the primary store again. */
@@ -235,8 +242,31 @@ export class Recovery {
     const { settleMs } = this.#settings
     if (this.drain.isIncomplete || !this.#hasSettled(settleMs) || (await this.#isAnotherSettling()))
       return
-    await this.drain.release(settleMs)
-    if (this.phase === 'settling') await this.#return()
+    await this.#whileGenerationsBegin(async () => {
+      await this.drain.release(settleMs)
+      if (this.phase === 'settling') await this.#return()
+    })
+  }
+
+  /**
+   * Does what may begin generations in the primary store, and lets the caches know. What they write meanwhile is in a
+   * generation that has ended, so that its key is unsettled in the one that has begun: other processes may have stored
+   * something older there.
+   */
+  async #whileGenerationsBegin(work: () => Promise<void>): Promise<void> {
+    const written = new Set<string>()
+    this.#written = written
+    const { unsettled } = this.drain
+    try {
+      await work()
+    } finally {
+      this.#written = undefined
+      for (const key of written) {
+        const raised = unsettled.raised(key)
+        if (raised !== undefined) this.#addUnsettled(raised, false)
+      }
+      unsettled.forgetRaised()
+    }
   }
 
   #hasSettled(ms: number): boolean {
@@ -274,7 +304,9 @@ export class Recovery {
   async #partialStep(): Promise<void> {
     const { settleMs } = this.#settings
     await this.drain.run(ready)
-    this.#notifySettled(await this.drain.release(settleMs))
+    await this.#whileGenerationsBegin(async () => {
+      this.#notifySettled(await this.drain.release(settleMs))
+    })
     if (!this.#isQuiet()) return
     // Without calls, nothing has failed.
     const { share, probeMs } = this.#settings

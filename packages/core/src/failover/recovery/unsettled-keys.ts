@@ -13,6 +13,8 @@ export class UnsettledKeys {
   readonly #deletedAt = new Map<string, number>()
   /** The ids of generations that this process has found in the fallback store, or stored there, by their keys. */
   readonly #usedIds = new Map<string, Set<string>>()
+  /** The ids of generations that have begun in the primary store since, by those in whose place they are. */
+  readonly #raisedIds = new Map<string, string>()
 
   constructor(maxKeys: number) {
     this.journal = new Journal(maxKeys)
@@ -38,6 +40,18 @@ export class UnsettledKeys {
     const ids = this.#usedIds.get(key)
     if (ids === undefined) this.#usedIds.set(key, new Set([id]))
     else ids.add(id)
+  }
+
+  /** Records that a generation has begun in the primary store, in the place of those that this process has used. */
+  noteRaised(usedIds: readonly string[], id: string): void {
+    for (const used of usedIds) this.#raisedIds.set(used, id)
+  }
+
+  /** The key with the ids of the generations that have begun; `undefined` if it contains none that has ended. */
+  raised(key: string): string | undefined {
+    let result = key
+    for (const [used, id] of this.#raisedIds) result = result.replace(`${used}:`, `${id}:`)
+    return result === key ? undefined : result
   }
 
   /**
@@ -83,5 +97,10 @@ export class UnsettledKeys {
       this.#deletedAt.delete(key)
       this.#usedIds.delete(key)
     }
+  }
+
+  /** Call it when the caches know the ids of the generations that have begun. */
+  forgetRaised(): void {
+    this.#raisedIds.clear()
   }
 }
