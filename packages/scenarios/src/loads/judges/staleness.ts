@@ -58,7 +58,24 @@ function endOf(history: LoadHistory, load: Load, mustBeFresh: boolean): number {
   const window = Math.max(staleWhileRevalidate, staleIfError)
   const stored = storedAt(history, load)
   const expires = stored + Math.ceil((ttl + window) / ttlStep) * ttlStep
+  if (!mustBeFresh && window > 0 && isRewritten(history, load.key, stored, expires))
+    return expires + clockErrorMs
   return mustBeFresh && window > 0 ? Math.min(expires, stored + ttl + clockErrorMs) : expires
+}
+
+/**
+ * Whether a process may have made the item of an entry unique before its refresh. That extends the ttl of the item by as long
+ * as the request takes; from then on, the entry ends by the time that the entry itself states.
+ */
+function isRewritten({ history }: LoadHistory, key: string, from: number, until: number): boolean {
+  return history.requests.some(
+    ({ operation, keys, executed, executedAt }) =>
+      operation === 'compareAndSet' &&
+      executed !== undefined &&
+      executedAt > from &&
+      executedAt < until &&
+      keys.some((each) => isKeyOf(each, key)),
+  )
 }
 
 /** Whether both processes could read the clock of the backend. Without it they use their own clocks. */
