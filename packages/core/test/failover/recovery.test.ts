@@ -144,7 +144,7 @@ describe('the way back', () => {
       ...at(0, phase('partial')),
       ...at(100, 'renew false', 'deleteMany k,r'),
       ...renewals(200, 400, false),
-      ...at(400, 'delete k', 'settled k', 'ping', phase('primary'), 'settled all', 'end'),
+      ...at(400, 'deleteMany k,r', 'settled k,r', 'ping', phase('primary'), 'settled all', 'end'),
     ])
   })
 

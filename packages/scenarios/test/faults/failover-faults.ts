@@ -41,7 +41,7 @@ export const failoverFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'this.#addUnsettled(key, !isRefusal(error));',
+        'this.#addUnsettled(key, true);',
         'if (isRefusal(error)) this.#addUnsettled(key, false);',
       ],
     ],

@@ -5,7 +5,7 @@ import { after } from '../../time/wait.ts'
 import type { Fallback } from '../fallback/fallback.ts'
 import { Drain } from './drain.ts'
 import { FailureRate, type FailureRateOptions } from './failure-rate.ts'
-import { isOutage, isRefusal } from './outage-error.ts'
+import { isOutage } from './outage-error.ts'
 import { probe } from './probe.ts'
 import { beginGeneration } from './restore-primary.ts'
 
@@ -96,7 +96,7 @@ export class Recovery {
   /** The same for a call that changes keys, which are unsettled from then on. It counts once, as if it had succeeded. */
   noteFailedChange(keys: readonly string[], error: unknown): void {
     this.noteFailure(error)
-    for (const key of keys) this.#addUnsettled(key, !isRefusal(error))
+    for (const key of keys) this.#addUnsettled(key, true)
   }
 
   /** Records a change that was made in the fallback store only. */
@@ -263,7 +263,7 @@ export class Recovery {
       this.#written = undefined
       for (const key of written) {
         const raised = unsettled.raised(key)
-        if (raised !== undefined) this.#addUnsettled(raised, false)
+        if (raised !== undefined) this.#addUnsettled(raised, true)
       }
       unsettled.forgetRaised()
     }

@@ -28,7 +28,10 @@ export class UnsettledKeys {
     return this.journal.has(key) || (this.#deletedAt.size > 0 && this.#deletedAt.has(key))
   }
 
-  /** @param isUncertain whether the primary store may still execute the change */
+  /**
+   * @param isUncertain whether the primary store may still execute the change, or is used again for the key while the fallback
+   *   store has an item of it. Such a key is deleted from both, a while after the first time
+   */
   add(key: string, isUncertain: boolean): void {
     this.journal.add(key)
     if (isUncertain && this.journal.has(key)) this.#uncertain.add(key)
