@@ -1,0 +1,185 @@
+import { Cache, CacheError, type LoadContext } from '@stowage/core'
+import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { ManualClock } from '@stowage/testing'
+import { describe, expect, test } from 'vitest'
+import { parseMark } from '../../src/values/mark.ts'
+import { eventsDuring } from './events.ts'
+import { gate, settle, twoProcesses } from './two-processes.ts'
+
+const stale = { ttl: 10, staleIfError: '1h' } as const
+
+/** A cache over the backend. A test handles the calls of one operation. */
+function intercepted(
+  backend: ByteStore,
+  operation: string,
+  handle: (call: () => unknown) => unknown,
+  clock = new ManualClock(),
+): { readonly cache: Cache; readonly calls: string[] } {
+  const calls: string[] = []
+  const store = wrapStore(backend, (name, call, [key]) => {
+    calls.push(`${name} ${String(key)}`)
+    return name === operation ? (handle(call) as ReturnType<typeof call>) : call()
+  })
+  return { cache: new Cache(store, { clock }), calls }
+}
+
+/** Two processes whose value has become stale. */
+async function withStaleValue() {
+  const processes = twoProcesses()
+  await processes.a.remember('k', stale, () => 'stale')
+  await processes.clock.advance(20)
+  return processes
+}
+
+describe('a loader that finds no value any more', () => {
+  test('deletes the stale one', async () => {
+    const { a, backend } = await withStaleValue()
+    expect(await a.remember('k', stale, () => undefined)).toBeUndefined()
+    expect(backend.get('k')).toBeUndefined()
+  })
+
+  test('is called once for all that wait for it', async () => {
+    const { a } = await withStaleValue()
+    const loaded = gate<string | undefined>()
+    let calls = 0
+    const load = () => {
+      calls++
+      return loaded.opened
+    }
+    const early = [0, 1].map(() => a.remember('k', stale, load))
+    await settle()
+    const late = a.remember('k', stale, load)
+    await settle()
+    loaded.open(undefined)
+    expect(await Promise.all([...early, late])).toEqual([undefined, undefined, undefined])
+    expect(calls).toBe(1)
+  })
+
+  test('says nothing to callers that joined after a write', async () => {
+    const { a, b } = await withStaleValue()
+    const loaded = gate<string | undefined>()
+    const early = a.remember('k', stale, () => loaded.opened)
+    await settle()
+    await b.set('k', 'new')
+    const late = a.remember('k', stale, () => 'unused')
+    await settle()
+    loaded.open(undefined)
+    expect(await Promise.all([early, late])).toEqual([undefined, 'new'])
+  })
+})
+
+describe('a value that is not kept', () => {
+  test.each([
+    ['it replaces a stale one', 'stale', async () => undefined],
+    [
+      'it is skipped',
+      undefined,
+      async (context: LoadContext<string>) => {
+        context.skip()
+        return 'skipped'
+      },
+    ],
+  ])('is not given to callers that came while its claim ended: %s', async (_, found, load) => {
+    const { b, backend, clock } = twoProcesses()
+    await b.remember('k', stale, () => found)
+    if (found === undefined) await b.delete('k')
+    const ended = gate()
+    const delay = async (call: () => unknown) => {
+      const result = await call()
+      await ended.opened
+      return result
+    }
+    const { cache: a } = intercepted(backend, 'compareAndSet', delay, clock)
+    await clock.advance(20)
+    const early = a.remember('k', { ...stale, refresh: true }, load)
+    await settle()
+    await b.set('k', 'new')
+    const late = a.remember('k', stale, () => 'unused')
+    await settle()
+    ended.open()
+    await early
+    expect(await late).toBe('new')
+  })
+
+  test('is loaded again for callers that joined after its loader had added a tag', async () => {
+    const { a } = twoProcesses()
+    const loaded = gate()
+    let calls = 0
+    const load = async (context: LoadContext<number>) => {
+      const call = ++calls
+      context.addTags('t')
+      context.skip()
+      await loaded.opened
+      return call
+    }
+    const early = a.remember('k', {}, load)
+    await settle()
+    const late = a.remember('k', {}, load)
+    await settle()
+    loaded.open()
+    expect(await Promise.all([early, late])).toEqual([1, 2])
+  })
+
+  test('is loaded again for callers that joined it, if the end of its lease fails', async () => {
+    const { backend } = twoProcesses()
+    const failure = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'compareAndSet' })
+    const { cache } = intercepted(backend, 'compareAndSet', () => {
+      throw failure
+    })
+    const loaded = gate()
+    let calls = 0
+    const load = async (context: LoadContext<number>) => {
+      const call = ++calls
+      context.skip()
+      await loaded.opened
+      return call
+    }
+    const errors = await eventsDuring('stowage:error', async () => {
+      const early = cache.remember('k', {}, load)
+      await settle()
+      const late = cache.remember('k', {}, load)
+      await settle()
+      loaded.open()
+      expect(await Promise.all([early, late])).toEqual([1, 2])
+    })
+    expect(errors).toContainEqual(expect.objectContaining({ key: 'k', error: failure }))
+  })
+
+  test('leaves a mark that is over when all processes think so', async () => {
+    const { a, backend, clock } = twoProcesses()
+    await a.remember('k', {}, (context) => {
+      context.skip({ for: 1_000 })
+      return 'skipped'
+    })
+    const mark = parseMark(backend.get('k'))
+    expect(mark).toMatchObject({ kind: 'hitForMiss', ms: 1_000 })
+    expect(mark?.end).toBe(clock.now() + 1_000 + 50)
+  })
+
+  test('is returned when its claim has ended', async () => {
+    const { b, backend } = twoProcesses()
+    const { cache: a } = intercepted(backend, 'compareAndSet', async (call) => {
+      await settle()
+      return call()
+    })
+    const value = await a.remember('k', {}, async (context) => {
+      context.addTags('t')
+      await b.invalidateTags('t')
+      return 'old'
+    })
+    expect([value, backend.get('k')]).toEqual(['old', undefined])
+  })
+
+  test('reads and creates no tags if the claim has failed', async () => {
+    const { backend } = twoProcesses()
+    const { cache, calls } = intercepted(backend, 'add', () => {
+      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'add' })
+    })
+    const value = await cache.remember('k', {}, (context) => {
+      context.addTags('t')
+      return 'loaded'
+    })
+    expect(value).toBe('loaded')
+    expect(calls.filter((call) => call.includes('~tag'))).toEqual([])
+  })
+})
