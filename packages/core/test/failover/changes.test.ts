@@ -183,6 +183,12 @@ describe('a call that can be repeated', () => {
 })
 
 describe('a call that must not be repeated', () => {
+  test('has a result at once, if the store has', () => {
+    const { changes, state, onPrimary, onFallback, mirror } = setUp('primary')
+    state.primary = { value: 1, isSync: true }
+    expect(changes.once('k', onPrimary, onFallback, mirror)).toBe(1)
+  })
+
   test.each<[string, Setting, string, string[]]>([
     ['in the phase primary', ['primary'], 'of primary', ['primary', 'succeed']],
     ['in the phase fallback', ['fallback'], 'of fallback', ['fallback', 'change k']],
@@ -358,7 +364,7 @@ describe('a call of several keys', () => {
       ...(both as unknown as [ByteStore, never]),
       ...([recovery as never, changes, single as never] as const),
     )
-    return { batches: made, calls, events }
+    return { batches: made, calls, events, stores: both }
   }
   const strong = { consistency: 'strong' } as const
   const entries = [
@@ -411,6 +417,26 @@ describe('a call of several keys', () => {
     const made = batches(phase)
     await made.batches.setMany(entries, 5)
     expect([made.calls, made.events]).toEqual([calls, events])
+  })
+
+  test('has a result at once, if the store has', () => {
+    const { batches: made, stores } = batches('primary')
+    Object.assign(stores[0], { getMany: () => ['item'] })
+    expect(made.getMany(['a'])).toEqual(['item'])
+  })
+
+  test.each<[string, (made: Batches) => unknown]>([
+    ['setMany', (made) => made.setMany(entries)],
+    ['deleteMany', (made) => made.deleteMany(['a', 'b'])],
+  ])('%s leaves failed keys to the fallback store, and waits for it', async (operation, change) => {
+    const { batches: made, stores, events } = batches('primary', { error: down })
+    const repeat = async () => {
+      expect(events).toEqual(['failed change a,b'])
+      await new Promise(setImmediate)
+      throw tooLarge
+    }
+    Object.assign(stores[1], { [operation]: repeat })
+    await expect(Promise.resolve(change(made))).rejects.toThrow(tooLarge.message)
   })
 
   test('stores entries in the fallback store after a failure', async () => {

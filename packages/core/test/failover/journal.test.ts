@@ -1,5 +1,5 @@
-import { Journal } from '@stowage/core/internal'
 import { expect, test } from 'vitest'
+import { Journal } from '../../src/failover/recovery/journal.ts'
 
 test('keeps a key that has changed again until that change is confirmed', () => {
   const journal = new Journal(10)

@@ -135,6 +135,19 @@ describe('the id of an outage', () => {
     expect(text('~outage-user')).toBeUndefined()
   })
 
+  test('is renewed, and announced, before its calls are made', async () => {
+    const { create, current, state, text } = setUp()
+    const id = create()
+    await current(id)
+    state.before = () => new Promise(setImmediate)
+    now = 10_000
+    await current(create())
+    now = 39_999
+    expect(text('~outage')).toBeDefined()
+    await id.renew(true)
+    expect(text('~outage-user')).toBeDefined()
+  })
+
   test('may be renewed later', async () => {
     const { create, current, state } = setUp()
     const id = create()
@@ -179,6 +192,7 @@ describe('the id of an outage', () => {
     a.refresh()
     const third = await current(a)
     expect([third === second, replaced, text('~outage')]).toEqual([false, [second], third])
+    expect(a.with((each) => each)).toBe(third)
   })
 
   test('is announced by a refresh, whose failure is harmless', async () => {
@@ -233,6 +247,25 @@ describe('the end of an outage', () => {
     expect(calls).toHaveLength(2)
   })
 
+  test.each(['end', 'replace'] as const)('%s waits until the id is deleted', async (end) => {
+    const { create, current, state, text } = setUp()
+    const id = create()
+    await current(id)
+    state.before = () => new Promise(setImmediate)
+    await id[end]()
+    expect(text('~outage')).toBeUndefined()
+  })
+
+  test('is not the end of the next one, which has an id of its own', async () => {
+    const { create, current, replaced } = setUp()
+    const id = create()
+    await current(id)
+    id.refresh()
+    await id.end()
+    await current(id)
+    expect(replaced).toEqual([])
+  })
+
   test('leaves the id of another outage alone, and does not use its own again', async () => {
     const { create, current, backend, text } = setUp()
     const id = create()
@@ -257,7 +290,7 @@ describe('the end of an outage', () => {
   test.each(['get ~outage-user strong', 'compareAndSet ~outage'])(
     'does not fail with the store: %s',
     async (failing) => {
-      const { create, current, state } = setUp()
+      const { create, current, state, text } = setUp()
       const id = create()
       const first = await current(id)
       state.before = (call) => {
@@ -265,10 +298,16 @@ describe('the end of an outage', () => {
       }
       await id.end()
       state.before = () => undefined
+      expect(text('~outage') === first).toBe(failing.startsWith('compareAndSet'))
       expect(await current(id)).not.toBe(first)
     },
   )
 })
+
+async function later<T>(call: () => T): Promise<Awaited<T>> {
+  await new Promise(setImmediate)
+  return call() as Awaited<T>
+}
 
 describe('a fallback store', () => {
   function create({ processLocal = false, maxKeys = 2 } = {}) {
@@ -286,6 +325,7 @@ describe('a fallback store', () => {
             if (state.isSync) throw state.error
             return Promise.reject(state.error)
           }
+          if (name === 'deleteMany') return later(() => member.apply(target, args))
           return member.apply(target, args)
         }
       },
@@ -331,14 +371,20 @@ describe('a fallback store', () => {
     )
   })
 
-  test('lists its keys without the id', async () => {
-    const { fallback, backend } = create({ processLocal: true })
+  test.each([true, false])('lists its keys without the id, shared: %s', async (isShared) => {
+    const { fallback, backend } = create({ processLocal: !isShared })
     backend.set('another', 'v')
     for (const key of ['p:a', 'p:b', 'q']) await fallback.set(key, 'v')
     const keys: string[] = []
     for await (const page of fallback.scan('p:')) keys.push(...page)
     expect(keys.sort()).toEqual(['p:a', 'p:b'])
-    expect(fallback.isShared).toBe(false)
+    expect(fallback.isShared).toBe(isShared)
+  })
+
+  test('lists nothing if its store cannot list keys', async () => {
+    const fallback = new Fallback(referenceStore({ scan: false }) as never, 2)
+    await fallback.set('k', 'v')
+    for await (const page of fallback.scan('')) expect.unreachable(String(page))
   })
 
   test.each([true, false])('has errors without the id, at once: %s', async (isSync) => {
@@ -378,6 +424,7 @@ describe('a fallback store', () => {
     fallback.onReplaced = () => {
       replacements++
     }
+    await fallback.get('a')
     for (const key of keys) await fallback.set(key, 'v')
     await other.set('a', 'of the other')
     await other.drop()
@@ -404,13 +451,27 @@ describe('a fallback store', () => {
   })
 
   test('loses everything, if it is not known what this process has changed', async () => {
-    const { items, replacements } = await replaced(['a', 'b', 'c'])
+    const { items, replacements, calls } = await replaced(['a', 'b', 'c'])
     expect([items, replacements]).toEqual([[undefined, undefined, undefined], 1])
+    expect(calls.filter(([name]) => name === 'deleteMany')).toEqual([])
+  })
+
+  test.each(['end', 'drop'] as const)('has no changes any more after %s', async (end) => {
+    const { fallback, store } = create()
+    const other = new Fallback(store, 10)
+    for (const key of ['a', 'b', 'c']) await fallback.set(key, 'v')
+    await fallback[end]()
+    await fallback.get('a')
+    await other.get('a')
+    await other.drop()
+    await other.set('a', 'of the other')
+    fallback.refresh()
+    expect(String(await fallback.get('a'))).toBe('of the other')
   })
 
   test('keeps the items of the other process, if this one has changed nothing', async () => {
-    const { items, calls } = await replaced([])
-    expect(items).toEqual(Array(3).fill('of the other'))
+    const { items, replacements, calls } = await replaced([])
+    expect([items, replacements]).toEqual([Array(3).fill('of the other'), 1])
     expect(calls.filter(([name]) => name === 'deleteMany')).toEqual([])
   })
 

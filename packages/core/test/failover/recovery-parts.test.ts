@@ -1,10 +1,10 @@
 import { CacheError } from '@stowage/core'
 import { BatchError, type ByteStore } from '@stowage/core/driver'
-import { Journal } from '@stowage/core/internal'
 import { referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Drain } from '../../src/failover/recovery/drain.ts'
 import { FailureRate } from '../../src/failover/recovery/failure-rate.ts'
+import { Journal } from '../../src/failover/recovery/journal.ts'
 import { isOutage, isRefusal } from '../../src/failover/recovery/outage-error.ts'
 import { probe } from '../../src/failover/recovery/probe.ts'
 import {
@@ -153,6 +153,11 @@ describe('the rate of failures', () => {
     rate.reset()
     rate.fail()
     expect(rate.isExceeded()).toBe(true)
+    now = 10_000
+    rate.reset()
+    times(5, () => rate.succeed(1))
+    rate.fail()
+    expect(rate.isRecentlyExceeded()).toBe(false)
   })
 })
 
@@ -305,7 +310,14 @@ function stores() {
       }
     },
   }) as unknown as ByteStore
-  const ofFallback = Object.assign(fallback, { isShared: true }) as never
+  const ofFallback = {
+    isShared: true,
+    get: async (key: string) => fallback.get(key),
+    deleteMany: async (keys: string[]) => {
+      await new Promise(setImmediate)
+      return fallback.deleteMany(keys)
+    },
+  } as never
   return { primary, fallback, ofFallback, observed, calls, state }
 }
 
@@ -458,7 +470,11 @@ describe('a drain', () => {
     Object.assign(all.ofFallback, { isShared })
     const drain = new Drain(all.observed, all.ofFallback, maxKeys)
     const progress: number[] = []
-    const run = () => drain.run(async () => void progress.push(all.calls.length))
+    const run = () =>
+      drain.run(async () => {
+        await new Promise(setImmediate)
+        progress.push(all.calls.length)
+      })
     return { ...all, drain, run, progress }
   }
   const states = ({ isDone, hasOutdated, isIncomplete }: Drain) => [
@@ -507,6 +523,14 @@ describe('a drain', () => {
     drain.addPrefix('')
     await run()
     expect(primary.get('p:~lock')).toBeUndefined()
+  })
+
+  test('has nothing to clear in a store that cannot list keys', async () => {
+    const { drain, run, primary } = setUp()
+    Object.assign(primary, { scan: undefined })
+    drain.addPrefix('p:')
+    await run()
+    expect(drain.isDone).toBe(true)
   })
 
   test('clears the caches after an overflow', async () => {

@@ -49,7 +49,7 @@ export class Journal {
   }
 
   has(key: string): boolean {
-    return this.#changes.size > 0 && this.#changes.has(key)
+    return this.#changes.has(key)
   }
 
   /** The keys, each with the number of its last change. */

@@ -25,7 +25,7 @@ export class UnsettledKeys {
   }
 
   has(key: string): boolean {
-    return this.journal.has(key) || (this.#deletedAt.size > 0 && this.#deletedAt.has(key))
+    return this.journal.has(key) || this.#deletedAt.has(key)
   }
 
   /**
