@@ -142,6 +142,22 @@ export const equivalents = [
     reason: 'No key is deleted by a call without keys, which ends the loop as well.',
   },
   {
+    file: 'recovery/recovery.ts',
+    operator: 'condition',
+    from: '!channels.failover.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'recovery/recovery.ts',
+    operator: 'condition',
+    from: '!channels.breaker.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

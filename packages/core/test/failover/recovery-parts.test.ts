@@ -108,6 +108,8 @@ describe('the rate of failures', () => {
     expect(rate.isExceeded()).toBe(true)
     rate.reset()
     expect([rate.isExceeded(), rate.isRecentlyExceeded()]).toEqual([false, false])
+    rate.fail()
+    expect(rate.isRecentlyExceeded()).toBe(true)
   })
 
   test('forgets what is older than its window, or a tenth of it', () => {

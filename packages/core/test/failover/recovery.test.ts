@@ -180,6 +180,7 @@ describe('the way back', () => {
       ...[0, interval, 2 * interval].flatMap(pinged),
     ])
     fail(4)
+    recovery.noteChange('k')
     state.isDown = false
     const back = 3 * interval
     expect(await next(2_500)).toEqual([
@@ -374,6 +375,7 @@ describe('close', () => {
 
 describe('what is used', () => {
   test.each([
+    ['primary', true, false, false, false],
     ['primary', false, false, false, false],
     ['partial', true, false, false, true],
     ['partial', false, false, false, false],
@@ -412,6 +414,15 @@ describe('what is used', () => {
     expect((await next(0)).slice(0, 3)).toEqual(
       at(0, phase('partial'), 'refresh', phase('suspected', 1, true)),
     )
+  })
+
+  test('is the fallback store alone, also if more keys have changed than the journal holds', async () => {
+    const { recovery, state, fail, next } = setUp({ journal: 1 })
+    state.isDown = true
+    fail(4)
+    for (const key of ['a', 'b']) recovery.noteChange(key)
+    expect([recovery.phase, recovery.drain.isIncomplete]).toEqual(['fallback', true])
+    await next(0)
   })
 
   test('is not known after other processes have replaced the items of the outage', () => {

@@ -92,5 +92,5 @@ export class FailureRate {
 }
 
 function increase(counts: Float64Array, index: number, by: number): void {
-  counts[index] = (counts[index] ?? 0) + by
+  counts[index] = (counts[index] as number) + by
 }
