@@ -30,6 +30,8 @@ const likelyCases = {
   tags: 'tag',
 }
 
+/** How long a test file runs that is not tried before the others, in milliseconds. */
+const slowMs = 3_000
 /** The packages that the simulation runs. */
 const simulated = ['core', 'sessions']
 /** What can notice the mutants of a folder, in the order of the cost: unit tests, the kit, and the simulation. */
@@ -111,9 +113,9 @@ export class Killers {
       const { units } = await this.#testsOf(group)
       const failed = await this.#failedTest(runner, units.filter(isReaching))
       if (failed === undefined) continue
-      // The same file is likely to notice the next mutant.
-      const rank = ({ file }) => (failed.startsWith(`${file}:`) ? 0 : 1)
-      units.sort((a, b) => rank(a) - rank(b))
+      // The same file is likely to notice the next mutant. A slow one is tried after the others nevertheless.
+      const isNext = ({ file, ms }) => ms < slowMs && failed.startsWith(`${file}:`)
+      units.sort((a, b) => Number(isNext(b)) - Number(isNext(a)))
       return failed
     }
     return undefined

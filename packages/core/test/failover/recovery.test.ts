@@ -20,7 +20,7 @@ afterEach(() => {
 })
 
 /** A recovery between two stores, and what happens when, in milliseconds. */
-function setUp({ isShared = true, hasScan = true, journal = 100 } = {}) {
+function setUp({ isShared = true, hasScan = true, journal = 100, share = 0.5 } = {}) {
   const timeline: string[] = []
   const startedAt = performance.now()
   const note = (event: string) => {
@@ -54,7 +54,7 @@ function setUp({ isShared = true, hasScan = true, journal = 100 } = {}) {
     drop: async () => note('drop'),
     end: async () => note('end'),
   }
-  const settings = { share: 0.5, calls: 4, windowMs: 2_000, probeMs: 1_000, journal, settleMs: 300 }
+  const settings = { share, calls: 4, windowMs: 2_000, probeMs: 1_000, journal, settleMs: 300 }
   const recovery = new Recovery(primary, fallback as never, settings)
   recovery.onSettled((keys) => note(`settled ${keys ?? 'all'}`))
   const onFailover = (event: unknown) => {
@@ -191,6 +191,14 @@ describe('the way back', () => {
       ...renewals(back + 400, back + 600, false),
       ...at(back + 600, 'ping', phase('primary'), 'settled all', 'end'),
     ])
+  })
+
+  test('after an outage that begins with the first failure is found by a ping', async () => {
+    const { recovery, succeed, fail, next } = setUp({ share: 0.25 })
+    succeed(3)
+    fail(1)
+    expect(recovery.phase).toBe('fallback')
+    expect(await next(1_000)).toContain('1000 ping')
   })
 
   test('drops the items of a fallback store that others do not write to', async () => {
