@@ -158,6 +158,13 @@ export const equivalents = [
       'A channel without subscribers does nothing with an event. The condition saves creating it.',
   },
   {
+    file: 'recovery/recovery.ts',
+    operator: 'addend',
+    from: 'performance.now() + ms',
+    to: 'ms',
+    reason: 'Intervals are compared then. While a step is planned, the shorter one ends first.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

@@ -372,11 +372,12 @@ describe('a fallback store', () => {
   })
 
   test.each([true, false])('lists its keys without the id, shared: %s', async (isShared) => {
-    const { fallback, backend } = create({ processLocal: !isShared })
+    const { fallback, backend, store } = create({ processLocal: !isShared })
     backend.set('another', 'v')
     for (const key of ['p:a', 'p:b', 'q']) await fallback.set(key, 'v')
     const keys: string[] = []
-    for await (const page of fallback.scan('p:')) keys.push(...page)
+    const listed = isShared ? new Fallback(store, 2) : fallback
+    for await (const page of listed.scan('p:')) keys.push(...page)
     expect(keys.sort()).toEqual(['p:a', 'p:b'])
     expect(fallback.isShared).toBe(isShared)
   })

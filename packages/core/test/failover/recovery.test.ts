@@ -331,6 +331,17 @@ describe('a step', () => {
     expect((await next(1)).at(-1)).toBe('50 primary open down')
   })
 
+  test('takes the place of the one that was planned later', async () => {
+    const { succeed, fail, next } = setUp()
+    succeed(20)
+    await next(500)
+    fail(1)
+    await next(50)
+    fail(8)
+    const renewed = (await next(100)).filter((event) => event.includes('renew'))
+    expect(renewed).toEqual(['550 renew true', '650 renew true'])
+  })
+
   test('is not taken while only the primary store is used, or after close', async () => {
     const { recovery, succeed, fail, next } = setUp()
     expect(await next(1_000)).toEqual([])
