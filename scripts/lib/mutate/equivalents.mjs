@@ -165,6 +165,12 @@ export const equivalents = [
     reason: 'Intervals are compared then. While a step is planned, the shorter one ends first.',
   },
   {
+    file: 'recovery/recovery.ts',
+    operator: '<=',
+    from: 'this.#stepAt <= at',
+    reason: 'A step at the same moment takes the place of the planned one.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

@@ -304,6 +304,16 @@ describe('a step', () => {
     expect(renew).toHaveBeenCalledTimes(2)
   })
 
+  test('begins with the renewal of the outage, and waits for it', async () => {
+    const { fallback, fail, next } = setUp()
+    const renewed = gate()
+    fallback.renew = () => renewed.opened
+    fail(1)
+    expect(await next(50)).not.toContain('0 ping')
+    renewed.open()
+    expect(await next(0)).toContain('50 ping')
+  })
+
   test('that takes long is the only one', async () => {
     const { recovery, state, succeed, fail, next } = setUp()
     succeed(20)
