@@ -314,6 +314,19 @@ describe('a step', () => {
     expect(await next(0)).toContain('50 ping')
   })
 
+  test('of an outage follows an interval after the last one has begun', async () => {
+    const { state, fail, next } = setUp()
+    const reply = gate()
+    state.isDown = true
+    state.before = (call) => call === 'ping' && reply.opened
+    fail(4)
+    await next(400)
+    reply.open()
+    expect((await next(600)).slice(-4)).toEqual(
+      at(1_000, 'renew true', 'primary half-open', 'ping', 'primary open down'),
+    )
+  })
+
   test('that takes long is the only one', async () => {
     const { recovery, state, succeed, fail, next } = setUp()
     succeed(20)
@@ -329,6 +342,19 @@ describe('a step', () => {
     expect(await next(100)).toEqual(
       at(450, 'renew false', 'ping', phase('primary'), 'settled all', 'end'),
     )
+  })
+
+  test('that takes long is the only one, also while the primary store settles', async () => {
+    const { recovery, state, fail, next } = setUp()
+    fail(1)
+    await next(50)
+    const reply = gate()
+    state.before = (call) => call === 'delete k' && reply.opened
+    recovery.noteChange('k')
+    await next(50)
+    expect(await next(200)).toEqual([])
+    reply.open()
+    expect(await next(100)).toContain('400 renew true')
   })
 
   test('is taken earlier if more calls fail', async () => {

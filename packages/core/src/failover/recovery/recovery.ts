@@ -200,16 +200,15 @@ export class Recovery {
       await this.#fallback.renew(this.isAway)
       if (this.phase === 'fallback' || this.phase === 'suspected') await this.#probeStep()
       else if (this.phase === 'settling') await this.#settlingStep()
-      else if (this.phase === 'partial') await this.#partialStep()
+      else await this.#partialStep()
     } catch {
       // A store failed in another way than by an outage. The next step tries again.
     }
     this.#isStepping = false
     if (this.phase === 'primary') return
     // The interval begins with the probe: processes must notice a return at about the same time.
-    const delay =
-      this.phase === 'fallback' ? this.#probeDelay() : stepMs + performance.now() - startedAt
-    this.#schedule(Math.max(0, startedAt + delay - performance.now()))
+    const probeMs = Math.max(0, startedAt + this.#probeDelay() - performance.now())
+    this.#schedule(this.phase === 'fallback' ? probeMs : stepMs)
   }
 
   #probeDelay(): number {
