@@ -247,6 +247,59 @@ describe('the way back', () => {
     )
   })
 
+  test('deletes twice what a call with an unknown outcome has changed, before it is read', async () => {
+    const { recovery, state, next } = setUp()
+    recovery.noteFailedChange(['k'], unreachable)
+    expect(await next(250)).toContain('0 delete k')
+    const reply = gate()
+    state.before = (call) => call === 'delete k' && reply.opened
+    const [event] = (await next(100)).slice(-1)
+    const { phase: before } = recovery
+    reply.open()
+    expect([event, before]).toEqual(['300 delete k', 'settling'])
+    expect(await next(0)).toEqual(at(350, phase('partial'), 'settled all'))
+  })
+
+  test.each([
+    ['for the first time', false],
+    ['for the second time', true],
+  ])('does not end if an outage begins while it deletes a key %s', async (_, isSecond) => {
+    const { recovery, state, fail, next } = setUp()
+    if (isSecond) recovery.noteFailedChange(['k'], unreachable)
+    else fail(1)
+    await next(250)
+    if (!isSecond) recovery.noteChange('k')
+    state.before = (call) => {
+      if (call !== 'delete k') return
+      state.isDown = true
+      fail(4)
+    }
+    const events = await next(100)
+    expect(events).toContain(`300 ${phase('fallback', isSecond ? 0 : 1)}`)
+    expect(events).not.toContain(`300 ${phase('partial')}`)
+    expect(events.includes(`300 ${settlingRead}`)).toBe(isSecond)
+  })
+
+  test('waits until the items of the outage are dropped', async () => {
+    const { fallback, fail, next } = setUp({ isShared: false })
+    const dropped = gate()
+    fallback.drop = () => dropped.opened
+    fail(1)
+    const events = await next(450)
+    dropped.open()
+    expect(events.at(-1)).toBe(`300 ${settlingRead}`)
+    expect(await next(0)).toEqual(at(450, phase('partial'), 'settled all'))
+  })
+
+  test('counts the failures while it settles only', async () => {
+    const { recovery, succeed, fail, next } = setUp()
+    fail(4)
+    await next(50)
+    succeed(4)
+    fail(1)
+    expect(recovery.phase).toBe('settling')
+  })
+
   test('waits until all prefixes are cleared', async () => {
     const { recovery, state, fail, next } = setUp()
     state.isDown = true
@@ -337,24 +390,29 @@ describe('a step', () => {
     await next(150)
     succeed(20)
     fail(1)
-    expect(await next(200)).toEqual([])
+    const meanwhile = await next(200)
     reply.open()
+    expect(meanwhile).toEqual([])
     expect(await next(100)).toEqual(
       at(450, 'renew false', 'ping', phase('primary'), 'settled all', 'end'),
     )
   })
 
-  test('that takes long is the only one, also while the primary store settles', async () => {
+  test.each([
+    ['set ~settling', 0],
+    ['delete k', 0],
+    ['set ~settling', 100],
+    ['delete k', 100],
+  ])('waits for each call while the primary store settles: %s, %d ms', async (slow, ms) => {
     const { recovery, state, fail, next } = setUp()
-    fail(1)
-    await next(50)
     const reply = gate()
-    state.before = (call) => call === 'delete k' && reply.opened
+    fail(1)
+    if (ms > 0) await next(50)
+    state.before = (call) => call === slow && reply.opened
     recovery.noteChange('k')
-    await next(50)
-    expect(await next(200)).toEqual([])
+    const events = await next(250)
     reply.open()
-    expect(await next(100)).toContain('400 renew true')
+    expect(events.at(-1)).toBe(`${ms} ${slow}`)
   })
 
   test('is taken earlier if more calls fail', async () => {
