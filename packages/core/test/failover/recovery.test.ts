@@ -300,6 +300,23 @@ describe('the way back', () => {
     expect(recovery.phase).toBe('settling')
   })
 
+  test('counts the calls since its end', async () => {
+    const { recovery, succeed, fail, next } = setUp()
+    fail(1)
+    await next(250)
+    succeed(100)
+    await next(100)
+    fail(1)
+    expect(recovery.phase).toBe('suspected')
+  })
+
+  test('settles the id of a generation in one step', async () => {
+    const { recovery, succeed, next } = setUp()
+    succeed(20)
+    recovery.noteFailedChange(['p:~generation'], readOnly)
+    expect(await next(150)).toContain('100 settled p:~generation')
+  })
+
   test('waits until all prefixes are cleared', async () => {
     const { recovery, state, fail, next } = setUp()
     state.isDown = true
