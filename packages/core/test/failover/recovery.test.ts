@@ -365,6 +365,20 @@ describe('the way back', () => {
 })
 
 describe('a step', () => {
+  test('does not lead back if an outage has begun during its ping, however late the reply', async () => {
+    const { recovery, state, succeed, fail, next } = setUp()
+    const reply = gate()
+    succeed(20)
+    fail(1)
+    state.before = (call) => call === 'ping' && reply.opened
+    await next(310)
+    fail(30)
+    await next(350)
+    reply.open()
+    await next(0)
+    expect(recovery.phase).toBe('fallback')
+  })
+
   test('that fails is followed by the next one', async () => {
     const { fallback, succeed, fail, next } = setUp()
     const renew = vi.spyOn(fallback, 'renew').mockRejectedValue(new Error('down'))
@@ -382,6 +396,21 @@ describe('a step', () => {
     expect(await next(50)).not.toContain('0 ping')
     renewed.open()
     expect(await next(0)).toContain('50 ping')
+  })
+
+  test('is not taken before the outage has ended', async () => {
+    const { fallback, succeed, fail, next } = setUp()
+    const ended = gate()
+    fallback.end = () => ended.opened
+    succeed(20)
+    fail(1)
+    await next(350)
+    succeed(20)
+    fail(1)
+    const events = await next(200)
+    ended.open()
+    expect(events).toEqual(at(350, phase('partial')))
+    expect(await next(100)).toContain('650 renew false')
   })
 
   test('of an outage follows an interval after the last one has begun', async () => {
