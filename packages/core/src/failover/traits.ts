@@ -39,7 +39,7 @@ export function timeOf(
   }
   const estimate = async (): Promise<number> => {
     if (offset !== undefined) return Math.floor(performance.now() + offset)
-    return (await fallback.time?.()) ?? Date.now()
+    return fallback.time?.() ?? Date.now()
   }
   return () => (isInOutage() ? estimate() : read().catch(estimate))
 }

@@ -394,5 +394,8 @@ describe('a chain of stores', () => {
     const roles = (await nested.diagnostics.check({} as never)).servers.map(({ role }) => role)
     expect(roles.at(-1)).toBe('fallback replica')
     expect(nested.diagnostics.locate).toBeUndefined()
+    const plain = setUp({ primary: { processLocal: false }, fallback: { processLocal: true } })
+    const { servers: pinged } = await plain.store.diagnostics.check()
+    expect(pinged.map(({ address }) => address)).toEqual(['primary', 'this process'])
   })
 })
