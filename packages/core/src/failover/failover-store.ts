@@ -168,7 +168,7 @@ export class FailoverStore implements ByteStore {
   async clear(): Promise<void> {
     this.#lifecycle.assertOpen('clear')
     // Others may be using the fallback store: its items stay there, out of reach.
-    if (this.#recovery.phase !== 'primary') await this.#fallback.drop()
+    await this.#fallback.drop()
     if (this.#recovery.phase === 'fallback') this.#recovery.noteClear('')
     else await this.primary.clear()
   }
@@ -206,11 +206,15 @@ export class FailoverStore implements ByteStore {
     return isGenerationKey(key) ? this.#noteGeneration(key, item) : item
   }
 
-  /** A change of a generation that only the fallback store has does not change the items of the primary one. */
   async #noteGeneration(key: string, item: Awaitable<Payload | undefined>) {
     const id = await item
-    if (id !== undefined) this.#recovery.drain.unsettled.noteId(key, toText(id))
+    this.#noteId(key, id)
     return id
+  }
+
+  /** A change of a generation that only the fallback store has does not change the items of the primary one. */
+  #noteId(key: string, id: Payload | undefined): void {
+    if (id !== undefined) this.#recovery.drain.unsettled.noteId(key, toText(id))
   }
 
   /**
@@ -233,7 +237,7 @@ export class FailoverStore implements ByteStore {
 
   async #addToFallback(key: string, item: Payload, ttl: number | undefined): Promise<boolean> {
     const isAdded = await this.#fallback.add(key, item, ttl)
-    if (isAdded && isGenerationKey(key)) await this.#noteGeneration(key, item)
+    if (isAdded && isGenerationKey(key)) this.#noteId(key, item)
     return isAdded
   }
 
@@ -244,7 +248,7 @@ export class FailoverStore implements ByteStore {
     ttl: number | undefined,
   ): Promise<boolean> {
     const isSwapped = await this.#fallback.compareAndSet(key, expected, next, ttl)
-    if (isSwapped && isGenerationKey(key)) await this.#noteGeneration(key, next)
+    if (isSwapped && isGenerationKey(key)) this.#noteId(key, next)
     return isSwapped
   }
 
@@ -273,8 +277,7 @@ export class FailoverStore implements ByteStore {
   #noteClear(prefix: string): void {
     this.#recovery.noteClear(prefix)
     // The keys that a fallback store of the fallback store has replaced cannot be listed.
-    const isNested = recoveryOf(this.#fallbackStore) !== undefined
-    if (isNested && this.#recovery.phase !== 'primary') void this.#fallback.drop()
+    if (recoveryOf(this.#fallbackStore) !== undefined) void this.#fallback.drop()
   }
 
   async *#pages(prefix: string): AsyncGenerator<readonly string[], void, undefined> {

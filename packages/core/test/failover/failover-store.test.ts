@@ -4,6 +4,7 @@ import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { FailoverStore } from '../../src/failover/failover-store.ts'
 import type { FailoverSettings } from '../../src/failover/recovery/recovery.ts'
+import type { StoreRecovery } from '../../src/failover/store-recovery.ts'
 import { timeOf, weakestLimits } from '../../src/failover/traits.ts'
 
 const down = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'x' })
@@ -69,6 +70,18 @@ function setUp({
     second.calls.length = 0
   }
   return { store, primary: first, fallback: second, stop }
+}
+
+/** Some calls have failed, so that the fallback store is written as well. */
+async function partial() {
+  const all = setUp()
+  for (let call = 0; call < 40; call++) await all.store.get('x')
+  all.primary.state.isDown = true
+  await all.store.get('x')
+  all.primary.state.isDown = false
+  all.primary.calls.length = 0
+  all.fallback.calls.length = 0
+  return all
 }
 
 const pagesOf = async (store: ByteStore, prefix = '') => {
@@ -222,6 +235,38 @@ describe('calls', () => {
     ])
   })
 
+  test('that fail have a result at once, if the fallback store has', () => {
+    const primary = {
+      get: () => {
+        throw down
+      },
+    }
+    const { store } = setUp({ primary, fallback: { processLocal: true, get: () => 'item' } })
+    expect(store.get('k')).toBe('item')
+  })
+
+  test('that fail begin an outage, also a ping', async () => {
+    const { store, primary } = setUp()
+    primary.state.isDown = true
+    await store.ping()
+    expect(store.recovery.isPrimary).toBe(false)
+  })
+
+  test.each([true, false])('wait until a clear has ended, in an outage: %s', async (isInOutage) => {
+    const ended: string[] = []
+    const ending = (name: string) => async () => {
+      await new Promise(setImmediate)
+      ended.push(name)
+    }
+    const { store, stop } = setUp({
+      primary: { clear: ending('clear') },
+      fallback: { processLocal: false, compareAndSet: ending('drop') },
+    })
+    if (isInOutage) await stop()
+    await store.clear()
+    expect(ended).toEqual([isInOutage ? 'drop' : 'clear'])
+  })
+
   test('of both stores while the primary one settles', async () => {
     const { store, primary, fallback } = setUp()
     primary.state.isDown = true
@@ -239,18 +284,6 @@ describe('calls', () => {
 })
 
 describe('mirrored changes', () => {
-  /** Some calls have failed, so that the fallback store is written as well. */
-  async function partial() {
-    const all = setUp()
-    for (let call = 0; call < 40; call++) await all.store.get('x')
-    all.primary.state.isDown = true
-    await all.store.get('x')
-    all.primary.state.isDown = false
-    all.primary.calls.length = 0
-    all.fallback.calls.length = 0
-    return all
-  }
-
   test('have the new item, or none', async () => {
     const { store, primary, fallback } = await partial()
     expect(await store.add('k', 'v', 60_000)).toBe(true)
@@ -270,6 +303,14 @@ describe('mirrored changes', () => {
 })
 
 describe('the id of a generation', () => {
+  test('is not added to the fallback store after a mistake', async () => {
+    const { store, primary, fallback } = await partial()
+    const error = new TypeError('a mistake')
+    Object.assign(primary.state, { isDown: true, error })
+    await expect(store.add(idKey, idOf(5))).rejects.toBe(error)
+    expect(fallback.calls).toEqual([])
+  })
+
   test('is added to the fallback store, although it may have been added', async () => {
     const { store, primary, fallback } = setUp()
     primary.state.isDown = true
@@ -283,6 +324,62 @@ describe('the id of a generation', () => {
       Object.assign(other.primary.state, { isDown: true, error })
       await expect(other.store.add(key, idOf(5))).rejects.toBe(error)
     }
+  })
+})
+
+describe('the id of a generation, when an outage has ended,', () => {
+  /** The id in the primary store, where it was 5, after a call that the fallback store has replied to. */
+  async function idAfter(call: (store: ByteStore) => unknown, fallback: object): Promise<number> {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { store, primary } = setUp({ fallback: { processLocal: true, ...fallback } })
+    primary.items.set(idKey, idOf(5))
+    primary.state.isDown = true
+    await store.get('x')
+    await call(store)
+    primary.state.isDown = false
+    // The clock of the primary store stands still, so that the mark of this process does not expire.
+    await vi.advanceTimersByTimeAsync(10 * settings.settleMs + 1_000)
+    return Number.parseInt(String(primary.items.get(idKey)), 36)
+  }
+  const next = idOf(7)
+
+  test.each<[string, (store: ByteStore) => unknown, object, boolean]>([
+    ['is kept if it was read', (store) => store.get(idKey), { get: async () => idOf(5) }, true],
+    [
+      'is newer than one that was read',
+      (store) => store.get(idKey),
+      { get: async () => next },
+      false,
+    ],
+    [
+      'is newer than one that was added',
+      (store) => store.add(idKey, next),
+      { add: async () => true },
+      false,
+    ],
+    [
+      'is kept if another one could not be added',
+      (store) => store.add(idKey, next),
+      { add: async () => false },
+      true,
+    ],
+    [
+      'is newer than one that was swapped',
+      (store) => store.compareAndSet(idKey, idOf(6), next),
+      { compareAndSet: async () => true },
+      false,
+    ],
+    [
+      'is kept if another one could not be swapped',
+      (store) => store.compareAndSet(idKey, idOf(6), next),
+      { compareAndSet: async () => false },
+      true,
+    ],
+  ])('%s', async (_, call, fallback, isKept) => {
+    const id = await idAfter(call, { get: async () => undefined, ...fallback })
+    if (isKept) expect(id).toBe(5)
+    else expect(id).toBeGreaterThan(7)
   })
 })
 
@@ -311,6 +408,19 @@ describe('values that only the primary store could keep', () => {
     expect(String(primary.items.get('a'))).toBe('v')
   })
 
+  test('are refused when the item that they replace is deleted', async () => {
+    let isDeleted = false
+    const primary = {
+      delete: async () => {
+        await new Promise(setImmediate)
+        isDeleted = true
+      },
+    }
+    const { store } = setUp({ primary, fallbackLimits: { valueBytes: 50 } })
+    await expect(Promise.resolve(store.set('k', large))).rejects.toThrow()
+    expect(isDeleted).toBe(true)
+  })
+
   test('are those that are larger than what the fallback store keeps, and not the primary one', async () => {
     const { store, primary } = setUp()
     const tooLarge = 'x'.repeat(101)
@@ -330,12 +440,28 @@ describe('values that only the primary store could keep', () => {
       ...['undefined', '2000', '1000', '1000', '1000', '1000'],
     ])
     const exact = setUp()
-    await exact.store.set('k', 'v', 1)
-    expect(exact.primary.calls).toEqual(['set k v 1'])
+    await exact.store.set('k', 'v', 1.5)
+    expect(exact.primary.calls).toEqual(['set k v 1.5'])
   })
 })
 
 describe('close', () => {
+  test('waits until the primary store has lost what has changed', async () => {
+    const ended: string[] = []
+    const primary = {
+      delete: async () => {
+        await new Promise(setImmediate)
+        ended.push('delete')
+      },
+      close: async () => ended.push('close'),
+    }
+    const { store, primary: own } = setUp({ primary })
+    own.state.isDown = true
+    await store.set('k', 'v')
+    await store.close()
+    expect(ended).toEqual(['delete', 'close'])
+  })
+
   test('closes both stores, one after the other, also if the first one fails', async () => {
     const closed: string[] = []
     const closing = (name: string, fails: boolean) => ({
@@ -376,6 +502,47 @@ describe('a chain of stores', () => {
     expect(() => failover([] as never)).toThrow('at least one store')
     const entries = { name: 'entries', payload: 'entry' } as never
     expect(() => failover([a.store, entries])).toThrow('entries stores entries by reference')
+  })
+
+  /** A store whose fallback store has a fallback store itself. */
+  function nested() {
+    const clears = new Map<string, () => Promise<void>>()
+    const listeners: ((keys: readonly string[] | undefined) => void)[] = []
+    const recovery: StoreRecovery = {
+      isPrimary: true,
+      onOverflow: (prefix, clear) => void clears.set(prefix, clear),
+      onSettled: (listener) => void listeners.push(listener),
+      noteClear: () => {},
+    }
+    return { ...setUp({ fallback: { recovery } }), clears, listeners }
+  }
+
+  test('settles all keys when those of its fallback store are settled', () => {
+    const { store, listeners } = nested()
+    const settled: unknown[] = []
+    store.recovery.onSettled((keys) => settled.push(keys))
+    for (const listener of listeners) listener(['k'])
+    expect(settled).toEqual([undefined])
+  })
+
+  test('drops the items of an outage if the fallback store has lost keys of its journal', async () => {
+    const { store, stop, clears } = nested()
+    await stop()
+    await store.set('k', 'v')
+    await clears.get('')?.()
+    expect(await store.get('k')).toBeUndefined()
+  })
+
+  test('drops them also if a prefix is cleared, whose keys cannot be listed', async () => {
+    for (const { store, stop, isNested } of [
+      { ...setUp(), isNested: false },
+      { ...nested(), isNested: true },
+    ]) {
+      await stop()
+      await store.set('k', 'v')
+      store.recovery.noteClear('p:')
+      expect((await store.get('k')) === undefined).toBe(isNested)
+    }
   })
 
   test('is diagnosed as a whole', async () => {
