@@ -171,6 +171,18 @@ export const equivalents = [
     reason: 'A step at the same moment takes the place of the planned one.',
   },
   {
+    file: 'failover/failover-store.ts',
+    operator: '??',
+    from: 'this.primary.scan?.(prefix)',
+    reason: 'Without the function of the primary store, this store cannot list keys either.',
+  },
+  {
+    file: 'failover/failover-store.ts',
+    operator: '??',
+    from: 'this.primary.consistencyToken?.()',
+    reason: 'Without the function of the primary store, this store has no tokens either.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

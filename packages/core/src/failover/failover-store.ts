@@ -288,6 +288,6 @@ export class FailoverStore implements ByteStore {
 
   async #token(): Promise<string> {
     if (this.#recovery.phase === 'fallback') return ''
-    return (await this.primary.consistencyToken?.()) ?? ''
+    return this.primary.consistencyToken?.() ?? ''
   }
 }

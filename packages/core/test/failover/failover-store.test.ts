@@ -198,6 +198,11 @@ describe('calls', () => {
     ])
   })
 
+  test('list the keys of the primary store only', async () => {
+    const fallback = { processLocal: true, scan: () => expect.unreachable() }
+    expect(await pagesOf(setUp({ fallback }).store)).toEqual([])
+  })
+
   test('use the fallback store in an outage', async () => {
     const { store, primary, fallback, stop } = setUp()
     await stop()
