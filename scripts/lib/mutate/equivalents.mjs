@@ -183,6 +183,13 @@ export const equivalents = [
     reason: 'Without the function of the primary store, this store has no tokens either.',
   },
   {
+    file: 'failover/failover.ts',
+    operator: 'condition',
+    from: 'further.length === 0',
+    to: 'false',
+    reason: 'The last store gets a wrapper then, which only makes its calls.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

@@ -1,4 +1,5 @@
 import {
+  type BreakerOptions,
   Cache,
   CacheError,
   channels,
@@ -240,7 +241,12 @@ describe('the composed store', () => {
   test('checks its options', () => {
     const stores = [memory(), memory()] as const
     expect(() => failover(stores, { settel: 1 } as FailoverOptions)).toThrow('Did you mean settle')
-    expect(() => failover(stores, { breaker: { failures: 2 } })).toThrow('failures must be')
+    const breaker = { prob: 1 } as BreakerOptions
+    expect(() => failover(stores, { breaker })).toThrow('Did you mean probe')
+    for (const failures of [0, 1.1, Number.NaN])
+      expect(() => failover(stores, { breaker: { failures } })).toThrow('failures must be')
+    for (const failures of [0.1, 1])
+      expect(failover(stores, { breaker: { failures } }).primary).toBe(stores[0])
     const byReference = memory({ values: 'shared' }) as unknown as ByteStore
     expect(() => failover([byReference])).toThrow('stores entries by reference')
   })
