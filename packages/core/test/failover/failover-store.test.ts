@@ -451,6 +451,17 @@ describe('values that only the primary store could keep', () => {
 })
 
 describe('close', () => {
+  test('leaves the items of an outage to other processes', async () => {
+    let drops = 0
+    const compareAndSet = async () => ++drops > 0
+    const { store, stop } = setUp({ fallback: { processLocal: false, compareAndSet } })
+    await stop()
+    await store.set('k', 'v')
+    await store.close()
+    await expect(store.clear()).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+    expect(drops).toBe(0)
+  })
+
   test('waits until the primary store has lost what has changed', async () => {
     const ended: string[] = []
     const primary = {
