@@ -344,6 +344,14 @@ describe('what is stored', () => {
     expect(await one.read(keys[0].slice(3))).toBeUndefined()
   })
 
+  test('keys does not read the sessions', async () => {
+    const { one, calls } = setup()
+    await one.create('id', { user: 'ada' })
+    calls.length = 0
+    expect(await one.keys()).toHaveLength(1)
+    expect(calls.filter((call) => call.startsWith('get'))).toEqual([])
+  })
+
   test('all lists sessions with their keys, and ignores everything else', async () => {
     const { one, createCache } = setup()
     const cache = createCache()
@@ -455,6 +463,17 @@ describe('a backend that cannot list its keys', () => {
         message: expect.stringContaining('Sessions on memcached cannot be listed'),
       })
     }
+  })
+
+  test.each([
+    new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { store: 'redis' }),
+    Object.assign(new Error('not of a cache'), { code: 'ERR_CACHE_UNSUPPORTED' }),
+  ])('is not one that fails otherwise: $message', async (error) => {
+    const cache = setup().createCache()
+    cache.keys = () => {
+      throw error
+    }
+    await expect(new Sessions({ cache }).keys()).rejects.toBe(error)
   })
 })
 

@@ -1,7 +1,9 @@
 import { Cache } from '@stowage/core'
 import { type Interceptor, wrapStore } from '@stowage/core/driver'
 import { sessionChannels } from '@stowage/sessions'
+import { sessionKey } from '@stowage/sessions/tools'
 import { describe, expect, test } from 'vitest'
+import { UserIndex } from '../src/users/user-index.ts'
 import { readExisting, setup, type TestSession } from './fixture.ts'
 
 const indexSecret = 'a secret of this application'
@@ -53,6 +55,20 @@ test('a login gives a session its user, and another login another one', async ()
   expect(await one.read('id')).toBeDefined()
   await two.destroyAllFor('bob')
   expect(await one.read('id')).toBeUndefined()
+})
+
+test('the list of a user contains no session of another user, which was not removed from it', async () => {
+  const { one, createCache, clock } = start()
+  await one.create('id', { user: 'ada' })
+  const options = {
+    cache: createCache(),
+    secret: indexSecret,
+    maxPerUser: 10,
+    absoluteMs: Infinity,
+  }
+  const session = { key: sessionKey('id'), created: clock.now(), lifetimeMs: 60_000 }
+  await new UserIndex(options).add('bob', session)
+  expect([await one.of('bob'), (await one.of('ada')).length]).toEqual([[], 1])
 })
 
 test('a user may be a number in one session, and its text in the next', async () => {
