@@ -136,6 +136,43 @@ describe('migrateFrom', () => {
   })
 })
 
+describe('the cache that sessions are moved from', () => {
+  const hour = 3_600_000
+
+  test('is cleared until slow requests have ended, before the sessions that were moved', async () => {
+    const { cache, clock, advance, create, createCache } = oldSessions()
+    const cleared: string[] = []
+    const clears = (name: string, cleaned: Cache) =>
+      Object.assign(cleaned, {
+        clear: async () => {
+          await new Promise(setImmediate)
+          cleared.push(name)
+        },
+      })
+    const until = new Date(clock.now() + hour)
+    const migrateFrom = { cache: clears('old', cache), until }
+    const sessions = create({ cache: clears('new', createCache()), migrateFrom })
+    await sessions.clear()
+    advance(2 * hour)
+    await sessions.clear()
+    expect(cleared).toEqual(['old', 'new', 'new'])
+  })
+
+  test('keeps what another program has stored under the key of a session', async () => {
+    const { one, cache } = oldSessions()
+    await cache.set(sessionKey('id'), 'of another program')
+    await one.destroy(sessionKey('id'))
+    expect(await cache.get(sessionKey('id'))).toBe('of another program')
+  })
+
+  test('fails with the errors of an application as they are', async () => {
+    const { one, cache } = oldSessions()
+    const mistake = new TypeError('a mistake')
+    cache.snapshot = () => Promise.reject(mistake)
+    await expect(one.read('id')).rejects.toBe(mistake)
+  })
+})
+
 test('errors of the cache that sessions are moved from do not contain ids', async () => {
   const { cache: old, backend, clock, create } = oldSessions()
   const id = 'an id that must stay secret'
@@ -272,5 +309,15 @@ describe('migrating', () => {
     await cache.set('later', { user: 'ada' })
     expect(await sessions.read('id')).toBeUndefined()
     expect(await sessions.read('later')).toBeUndefined()
+  })
+
+  test('destroyAllFor ends them until the end of the move, however short the absolute timeout', async () => {
+    const { cache, clock, create, advance } = oldSessions()
+    const until = new Date(clock.now() + 86_400_000)
+    const sessions = create({ ...index, absoluteTimeout: '1h', migrateFrom: { cache, until } })
+    await cache.set('id', { user: 'ada' })
+    await sessions.destroyAllFor('ada')
+    advance(86_399_999)
+    expect(await sessions.read('id')).toBeUndefined()
   })
 })

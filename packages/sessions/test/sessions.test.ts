@@ -310,6 +310,22 @@ describe('the option concurrency', () => {
   })
 })
 
+test.each(['strong', 'eventual'] as const)(
+  'reads have the consistency of the option: %s',
+  async (consistency) => {
+    const { create, createCache } = setup()
+    const cache = createCache()
+    const options: unknown[] = []
+    const snapshot = cache.snapshot.bind(cache)
+    cache.snapshot = (key, given) => {
+      options.push(given)
+      return snapshot(key, given)
+    }
+    await create({ cache, consistency }).read('id')
+    expect(options).toEqual([{ consistency, confirmGeneration: 'on-miss', forUpdate: true }])
+  },
+)
+
 describe('the user of a session', () => {
   test('a write is dropped if the session belongs to another user by then', async () => {
     const { one, two } = setup({

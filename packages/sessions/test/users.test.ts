@@ -158,6 +158,45 @@ test('a read is one round trip, once the user of the session is known', async ()
   expect(calls).toHaveLength(2)
 })
 
+test('a session that the list of its user does not contain is read once', async () => {
+  const { one, backend, calls } = start()
+  await one.create('id', { user: 'ada' })
+  for await (const page of backend.scan?.('s:u1:') ?? []) await backend.deleteMany(page)
+  calls.length = 0
+  expect(await one.read('id')).toBeUndefined()
+  // The list once more, after all clears.
+  expect(calls).toEqual(['get', 'get', 'get'])
+})
+
+test('a missing session is missing, also if the list of its user cannot be read', async () => {
+  const { one, create, createCache } = start()
+  await one.create('id', { user: 'ada' })
+  const cache = createCache()
+  const sessions = create({ cache })
+  await sessions.read('id')
+  await one.clear()
+  const snapshot = cache.snapshot.bind(cache)
+  cache.snapshot = (key, options) =>
+    key.startsWith('u1:') ? Promise.reject(new Error('down')) : snapshot(key, options)
+  expect(await sessions.read('id')).toBeUndefined()
+})
+
+test('a session is found that is rotated between the reads of it and of the list of its user', async () => {
+  const { one, create, backend, clock } = start({ rotation: true })
+  await one.create('id', { user: 'ada' })
+  const session = await readExisting(one)
+  let isRotated = false
+  const store = wrapStore(backend, async (operation, call, [key]) => {
+    if (operation === 'get' && String(key).startsWith('s:u1:') && !isRotated) {
+      isRotated = true
+      await one.rotate('id', 'next', session)
+    }
+    return call()
+  })
+  const other = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+  expect(await other.read('id')).toEqual({ user: 'ada' })
+})
+
 test('sessions that were stored without an index stay valid, and are listed with their next write', async () => {
   const { one, create, advance } = start()
   await create({ index: undefined, indexSecret: undefined }).create('id', { user: 'ada' })

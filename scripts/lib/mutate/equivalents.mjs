@@ -190,6 +190,20 @@ export const equivalents = [
     reason: 'The last store gets a wrapper then, which only makes its calls.',
   },
   {
+    file: 'reading/session-lister.ts',
+    operator: '<',
+    from: 'start < keys.length',
+    reason: 'A page without keys has no sessions.',
+  },
+  {
+    file: 'reading/old-session-cache.ts',
+    operator: 'condition',
+    after: 'const key = this.#keyOf(id, endMarginMs); if (',
+    from: 'key !== void 0',
+    to: 'true',
+    reason: 'Only called for ids that sessions here may have.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

@@ -19,7 +19,7 @@ export class OldSessionCache {
 
   /** Until when sessions may be stored here, in epoch milliseconds; `undefined` if there are none. */
   get until(): number | undefined {
-    return this.#isOpen() ? this.#context.migrateFrom?.until.getTime() : undefined
+    return this.#context.migrateFrom?.until.getTime()
   }
 
   /** Whether a session that ends may be stored here. */
