@@ -142,16 +142,16 @@ describe('the cache that sessions are moved from', () => {
   test('is cleared until slow requests have ended, before the sessions that were moved', async () => {
     const { cache, clock, advance, create, createCache } = oldSessions()
     const cleared: string[] = []
-    const clears = (name: string, cleaned: Cache) =>
+    const clears = (name: string, cleaned: Cache, turns: number) =>
       Object.assign(cleaned, {
         clear: async () => {
-          await new Promise(setImmediate)
+          for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
           cleared.push(name)
         },
       })
     const until = new Date(clock.now() + hour)
-    const migrateFrom = { cache: clears('old', cache), until }
-    const sessions = create({ cache: clears('new', createCache()), migrateFrom })
+    const migrateFrom = { cache: clears('old', cache, 10), until }
+    const sessions = create({ cache: clears('new', createCache(), 1), migrateFrom })
     await sessions.clear()
     advance(2 * hour)
     await sessions.clear()
@@ -297,6 +297,14 @@ describe('migrating', () => {
     // It contains nothing but the mark.
     expect(await lists()).toHaveLength(1)
     expect(await open().of('ada')).toEqual([])
+  })
+
+  test('moves sessions without a user, too', async () => {
+    const { cache, clock, create } = oldSessions()
+    const until = new Date(clock.now() + 86_400_000)
+    await cache.set('id', { n: 1 })
+    const sessions = create({ ...index, migrateFrom: { cache, until } })
+    expect(await sessions.read('id')).toEqual({ n: 1 })
   })
 
   test('destroyAllFor ends all sessions of another program, which do not say when they began', async () => {

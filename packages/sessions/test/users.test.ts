@@ -3,6 +3,7 @@ import { type Interceptor, wrapStore } from '@stowage/core/driver'
 import { sessionChannels } from '@stowage/sessions'
 import { sessionKey } from '@stowage/sessions/tools'
 import { describe, expect, test } from 'vitest'
+import { AnonymousSessions } from '../src/users/anonymous-sessions.ts'
 import { UserIndex } from '../src/users/user-index.ts'
 import { readExisting, setup, type TestSession } from './fixture.ts'
 
@@ -158,14 +159,44 @@ test('a read is one round trip, once the user of the session is known', async ()
   expect(calls).toHaveLength(2)
 })
 
-test('a session that the list of its user does not contain is read once', async () => {
-  const { one, backend, calls } = start()
+test('what lists do not contain is read once, and the list again after all clears', async () => {
+  const { one, create, createCache, backend } = start()
   await one.create('id', { user: 'ada' })
   for await (const page of backend.scan?.('s:u1:') ?? []) await backend.deleteMany(page)
+  const cache = createCache()
+  const reads: unknown[] = []
+  const snapshot = cache.snapshot.bind(cache)
+  cache.snapshot = (key, options) => {
+    reads.push([key.slice(0, 3), options])
+    return snapshot(key, options)
+  }
+  const sessions = create({ cache })
+  expect(await sessions.read('id')).toBeUndefined()
+  const usual = { consistency: 'strong', confirmGeneration: 'on-miss', forUpdate: true }
+  const confirmed = { ...usual, confirmGeneration: true }
+  expect(reads.splice(0)).toEqual([
+    ['v1:', usual],
+    ['u1:', usual],
+    ['u1:', confirmed],
+  ])
+  expect(await sessions.all()).toEqual([])
+  expect(reads).toEqual([['u1:', confirmed]])
+})
+
+test('a session stays valid if index does not return its user any more', async () => {
+  const { one, create } = start()
+  await one.create('id', { user: 'ada' })
+  expect(await create({ index: () => undefined }).read('id')).toEqual({ user: 'ada' })
+})
+
+test('the list of a user is not read with a session that has ended', async () => {
+  const { one, calls } = start()
+  await one.create('id', { user: 'ada' })
+  await one.read('id')
+  await one.destroy('id')
   calls.length = 0
   expect(await one.read('id')).toBeUndefined()
-  // The list once more, after all clears.
-  expect(calls).toEqual(['get', 'get', 'get'])
+  expect(calls).toEqual(['get'])
 })
 
 test('a missing session is missing, also if the list of its user cannot be read', async () => {
@@ -554,6 +585,25 @@ describe('sessions without a user', () => {
     expect(await one.read('visitor 0')).toEqual({ n: 0, user: 'a' })
     expect(await one.read('visitor 1')).toEqual({ n: 1, user: 'b' })
     expect(await one.keys()).toHaveLength(5)
+  })
+
+  test('end one after another, before the next one is created', async () => {
+    const calls: string[] = []
+    const snapshot = async (key: string) => {
+      calls.push(`read ${key}`)
+      await new Promise(setImmediate)
+      const end = async () => {
+        await new Promise(setImmediate)
+        calls.push(`ended ${key}`)
+      }
+      return { value: { n: 1 }, delete: end }
+    }
+    const sessions = new AnonymousSessions({ snapshot } as never, 1)
+    await sessions.add('a')
+    await Promise.all(['b', 'c'].map((key) => sessions.add(key)))
+    expect(calls.splice(0)).toEqual(['read a', 'read b', 'ended a', 'ended b'])
+    await sessions.add('d')
+    expect(calls).toEqual(['read c', 'ended c'])
   })
 
   test('are bounded on the driver memory by default, and only with index', async () => {

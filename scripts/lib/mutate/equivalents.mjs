@@ -204,6 +204,13 @@ export const equivalents = [
     reason: 'Only called for ids that sessions here may have.',
   },
   {
+    file: 'users/user-index.ts',
+    operator: 'boolean',
+    after: 'let isListed = ',
+    from: 'false',
+    reason: 'Each attempt sets it.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',
