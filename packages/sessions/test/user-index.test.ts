@@ -3,14 +3,18 @@ import { type Interceptor, wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
-import { firstKeyOf, type SeenIndex, UserIndex } from '../src/users/user-index.ts'
+import { checkIndexSecret, firstKeyOf, type SeenIndex, UserIndex } from '../src/users/user-index.ts'
 
 const minute = 60_000
 
 /** The lists of users, as two processes see them. A test intercepts the calls of the first one. */
-function setUp({ maxPerUser = 10, absoluteMs = Number.POSITIVE_INFINITY } = {}) {
+function setUp({
+  maxPerUser = 10,
+  absoluteMs = Number.POSITIVE_INFINITY,
+  values = 'bytes' as 'bytes' | 'shared',
+} = {}) {
   const clock = new ManualClock()
-  const backend = memory({ clock })
+  const backend = memory({ clock, values })
   const calls: string[] = []
   const state: { intercept: Interceptor } = { intercept: (_, call) => call() }
   const store = wrapStore(backend, (operation, call, args) => {
@@ -57,24 +61,27 @@ describe('a list that was read', () => {
 })
 
 describe('the list of a user', () => {
-  test('contains a session with its lifetime, and its first key after a rotation', async () => {
-    const { index, session } = setUp()
-    expect(await index.add('ada', session('a', 1, 5.5))).toEqual([])
-    expect(await index.add('ada', session('unlimited', 2, Number.POSITIVE_INFINITY))).toEqual([])
-    expect(await index.addCopy('ada', 'a', 'b')).toBe(true)
-    expect(await index.addCopy('ada', 'b', 'c')).toBe(true)
-    expect(await index.addCopy('ada', 'missing', 'd')).toBe(false)
-    const list = await index.read('ada')
-    expect(list.entries).toEqual({
-      a: [1, 6],
-      b: [1, 6, 'a'],
-      c: [1, 6, 'a'],
-      unlimited: [2, null],
-    })
-    expect(['a', 'c', 'missing'].map((key) => firstKeyOf(list, key))).toEqual([
-      ...['a', 'a', 'missing'],
-    ])
-  })
+  test.each(['bytes', 'shared'] as const)(
+    'contains sessions with lifetimes and first keys, values: %s',
+    async (values) => {
+      const { index, session } = setUp({ values })
+      expect(await index.add('ada', session('a', 1, 5.5))).toEqual([])
+      expect(await index.add('ada', session('unlimited', 2, Number.POSITIVE_INFINITY))).toEqual([])
+      expect(await index.addCopy('ada', 'a', 'b')).toBe(true)
+      expect(await index.addCopy('ada', 'b', 'c')).toBe(true)
+      expect(await index.addCopy('ada', 'missing', 'd')).toBe(false)
+      const list = await index.read('ada')
+      expect(list.entries).toEqual({
+        a: [1, 6],
+        b: [1, 6, 'a'],
+        c: [1, 6, 'a'],
+        unlimited: [2, null],
+      })
+      expect(['a', 'c', 'missing'].map((key) => firstKeyOf(list, key))).toEqual([
+        ...['a', 'a', 'missing'],
+      ])
+    },
+  )
 
   test('is extended when it is due, and keeps the first key', async () => {
     const { index, session, calls } = setUp()
@@ -99,6 +106,47 @@ describe('the list of a user', () => {
     await index.add('ada', session('unlimited', 1, Number.POSITIVE_INFINITY))
     await clock.advance(10_000 * 86_400_000)
     expect(Object.keys((await index.read('ada')).entries)).toEqual(['unlimited'])
+  })
+
+  test('has the mark of an end of all sessions until none can be left', async () => {
+    const { index, session, clock } = setUp({ absoluteMs: minute })
+    const kept = session('kept', clock.now(), Number.POSITIVE_INFINITY)
+    await index.add('ada', kept)
+    expect(await index.removeAll('ada', kept)).toEqual([])
+    // By twice of what the clocks of two processes may differ.
+    await clock.advance(minute + 3_600_000 - 1)
+    await index.addCopy('ada', 'kept', 'a')
+    expect((await index.read('ada')).ended).toMatchObject({ kept: 'kept' })
+    await clock.advance(1)
+    await index.addCopy('ada', 'kept', 'b')
+    expect((await index.read('ada')).ended).toBeUndefined()
+  })
+
+  test('keeps one session at the end of all others, unless that had ended before', async () => {
+    const { index, clock } = setUp()
+    const created = clock.now()
+    const keptAfter = async (kept: Parameters<UserIndex['removeAll']>[1]) => {
+      await index.removeAll('ada', kept)
+      return (await index.read('ada')).ended?.kept
+    }
+    expect(await keptAfter({ key: 'k', created })).toBe('k')
+    expect(await keptAfter({ key: 'k', created: undefined })).toBeNull()
+    expect(await keptAfter({ key: 'k', created })).toBeNull()
+  })
+
+  test('needs a secret of at least 16 characters', () => {
+    expect(checkIndexSecret('x'.repeat(16))).toHaveLength(16)
+    for (const secret of ['x'.repeat(15), undefined])
+      expect(() => checkIndexSecret(secret)).toThrow('at least 16 characters')
+  })
+
+  test.each([
+    [Number.NaN, 'NaN'],
+    ['', 'an empty string'],
+    ['\ud800', 'a string with a lone surrogate'],
+    [{}, 'a value of the type object'],
+  ])('is not that of %j', (user, expected) => {
+    expect(() => setUp().index.keyOf(user as string)).toThrow(`not ${expected}.`)
   })
 
   test('is read after all clears, to find out whether a session has ended', async () => {

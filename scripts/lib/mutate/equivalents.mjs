@@ -211,6 +211,26 @@ export const equivalents = [
     reason: 'Each attempt sets it.',
   },
   {
+    file: 'users/user-index.ts',
+    operator: 'condition',
+    from: 'Object.keys(entries).length === 0 && markMs <= 0',
+    to: 'false',
+    reason: 'A ttl that is not positive deletes the list as well.',
+  },
+  {
+    file: 'users/user-index.ts',
+    operator: '<=',
+    from: 'markMs <= 0',
+    reason: 'A ttl of 0 deletes the list as well.',
+  },
+  {
+    file: 'users/user-index.ts',
+    operator: 'condition',
+    from: 'Number.isFinite(ms)',
+    to: 'true',
+    reason: 'A ttl of Infinity means no expiry as well.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

@@ -330,7 +330,7 @@ function keptKey(
 }
 
 function ageOf(entries: Entries, a: string, b: string): number {
-  return (entries[b]?.[0] ?? 0) - (entries[a]?.[0] ?? 0)
+  return (entries[b] as Entry)[0] - (entries[a] as Entry)[0]
 }
 
 function longestOf(entries: Entries): number {
