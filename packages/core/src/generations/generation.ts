@@ -249,7 +249,11 @@ export class Generation {
     const isOutdated = hasOlder || id.text !== newest.text
     if (!isOutdated && (isComplete || !this.#mayRepair())) return
     this.#repairedAt = new Moment(this.#clock)
-    this.#adopt(await this.#ids.raise(id, copies), beginning)
+    try {
+      this.#adopt(await this.#ids.raise(id, copies), beginning)
+    } catch {
+      // The id has been read nevertheless. The next read repairs the copies.
+    }
   }
 
   /**

@@ -113,6 +113,18 @@ describe('the known id', () => {
     expect(generation.isFresh()).toBe(true)
   })
 
+  test('is used although the older copies that were found cannot be replaced', async () => {
+    const { create, prefixOf, backend, state, idAt } = setUp()
+    const generation = create()
+    const prefix = await prefixOf(generation)
+    for (const key of idKeys) await backend.set(key, Buffer.from('a.aaaaaaaa'))
+    state.cleared = Promise.reject(new Error('no reply'))
+    expect(await prefixOf(generation, 'read')).toBe(prefix)
+    state.cleared = Promise.resolve()
+    expect(await prefixOf(generation)).toBe(prefix)
+    expect(idKeys.map(idAt)).toEqual(Array(3).fill(prefix.slice('app:'.length, -1)))
+  })
+
   test('is not fresh after a clear that was in flight when it may have changed', async () => {
     const { create, prefixOf, state } = setUp()
     const generation = create()
