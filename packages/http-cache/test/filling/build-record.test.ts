@@ -98,7 +98,7 @@ describe('the record of a response', () => {
 
 test('a response depends on its own Vary, on varyBy, and on Accept-Encoding if it is encoded', () => {
   const options = optionsWith(['accept-language'])
-  expect(withVary({ a: 'b' }, {}, false, optionsWith())).toEqual({ a: 'b' })
+  expect(withVary({ a: 'b' }, {}, false, optionsWith())).toStrictEqual({ a: 'b' })
   expect(withVary({ a: 'b' }, {}, true, options)).toEqual({
     a: 'b',
     vary: 'Accept-Language, Accept-Encoding',

@@ -1,0 +1,45 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { RequestSlots } from '../../src/requests/request-slots.ts'
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+test('as many requests are in flight as there are slots', () => {
+  const slots = new RequestSlots(2)
+  expect([slots.tryAcquire(), slots.tryAcquire(), slots.tryAcquire()]).toEqual([true, true, false])
+  slots.release()
+  expect([slots.tryAcquire(), slots.tryAcquire()]).toEqual([true, false])
+})
+
+test('requests that wait get a slot in order', async () => {
+  const slots = new RequestSlots(1)
+  slots.tryAcquire()
+  const order: number[] = []
+  const deadline = performance.now() + 1_000
+  const waiting = [1, 2].map((number) =>
+    slots.acquire(deadline).then(() => {
+      order.push(number)
+    }),
+  )
+  slots.release()
+  await waiting[0]
+  expect(order).toEqual([1])
+  expect(slots.tryAcquire()).toBe(false)
+  slots.release()
+  await waiting[1]
+  expect(order).toEqual([1, 2])
+  slots.release()
+  expect(slots.tryAcquire()).toBe(true)
+})
+
+test('a request that waits in vain was not sent, and takes no slot', async () => {
+  const slots = new RequestSlots(1)
+  slots.tryAcquire()
+  const waiting = slots.acquire(performance.now() + 100)
+  const outcome = expect(waiting).rejects.toMatchObject({ wasSent: false })
+  await vi.advanceTimersByTimeAsync(99)
+  await vi.advanceTimersByTimeAsync(1)
+  await outcome
+  slots.release()
+  expect([slots.tryAcquire(), slots.tryAcquire()]).toEqual([true, false])
+})
