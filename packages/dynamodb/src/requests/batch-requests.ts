@@ -79,7 +79,7 @@ export class BatchRequests {
   }
 
   #keyOf({ PutRequest, DeleteRequest }: WriteRequest): string {
-    return (PutRequest?.Item ?? DeleteRequest?.Key)?.[this.#keyName]?.S ?? ''
+    return (PutRequest?.Item ?? DeleteRequest?.Key)?.[this.#keyName]?.S as string
   }
 
   async #getChunk(
@@ -103,10 +103,10 @@ export class BatchRequests {
       context,
     )
     for (const item of output.Responses?.[this.#table] ?? []) {
-      found.succeeded(item[this.#keyName]?.S ?? '', item)
+      found.succeeded(item[this.#keyName]?.S as string, item)
     }
     const unprocessed = output.UnprocessedKeys?.[this.#table]?.Keys ?? []
-    return unprocessed.map((key) => key[this.#keyName]?.S ?? '')
+    return unprocessed.map((key) => key[this.#keyName]?.S as string)
   }
 
   /** Sends the chunks, some at a time. After an error that concerns every request, the rest is not sent. */
@@ -115,10 +115,6 @@ export class BatchRequests {
     operation: string,
     outcomes: Pick<BatchOutcomes, 'failed' | 'fatal'>,
   ): Promise<void> {
-    const [only] = chunks
-    if (only !== undefined && chunks.length === 1) {
-      return this.#sendChunk(only, operation, outcomes)
-    }
     let fatal: CacheError | undefined
     const queue = chunks.values()
     const sendQueued = async () => {

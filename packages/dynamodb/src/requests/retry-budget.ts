@@ -21,9 +21,9 @@ export class RetryBudget {
   #retries = capacity
   #refilledAt = performance.now()
 
-  /** Adds to the budget. A retry that succeeded costs nothing. */
+  /** Adds to the budget, which the next retry limits. A retry that succeeded costs nothing. */
   succeeded(isRetry: boolean): void {
-    if (this.#retries < capacity) this.#retries += isRetry ? 1 : refillPerSuccess
+    this.#retries += isRetry ? 1 : refillPerSuccess
   }
 
   /**

@@ -10,6 +10,9 @@ afterEach(() => void vi.useRealTimers())
 type Any = any
 type Reply = (input: Any, context: RequestContext, action: string) => Any
 
+/** More than any test needs, so that a batch that never ends fails. */
+const maxWaits = 20
+
 /** Batches whose requests are answered by a function. `retries` says whether another attempt may be made. */
 function setup(reply: Reply, { mayRetry = true } = {}) {
   const requests: { action: string; table: Any; context: RequestContext }[] = []
@@ -18,8 +21,8 @@ function setup(reply: Reply, { mayRetry = true } = {}) {
     target: { table: 't' },
     timeoutMs: 1_000,
     retries: {
-      wait: async (failures: number) => waits.push(failures) > 0 && mayRetry,
-      waitForRest: async () => waits.push('rest') > 0 && mayRetry,
+      wait: async (failures: number) => waits.push(failures) <= maxWaits && mayRetry,
+      waitForRest: async () => waits.push('rest') <= maxWaits && mayRetry,
     },
     send: async (action: string, input: Any, context: RequestContext) => {
       requests.push({ action, table: input.RequestItems.t, context })
@@ -41,6 +44,7 @@ const weak = { operation: 'getMany', isStrong: () => false }
 describe('reads of a batch', () => {
   test('ask for each key once, and up to 100 in a request', async () => {
     const { batches, requests } = setup(found)
+    vi.advanceTimersByTime(5)
     const { results, errors } = await batches.get([...keysTo(101), 'k0'], weak)
     expect(requests.map(({ table }) => table.Keys.length)).toEqual([100, 1])
     expect([...results.keys()]).toEqual(keysTo(101))
@@ -48,7 +52,7 @@ describe('reads of a batch', () => {
     expect(errors.size).toBe(0)
     expect(requests[0]).toMatchObject({
       action: 'BatchGetItem',
-      context: { operation: 'getMany', keyCount: 100, deadline: expect.any(Number) },
+      context: { operation: 'getMany', keyCount: 100, deadline: 1_005 },
     })
   })
 
@@ -66,6 +70,12 @@ describe('reads of a batch', () => {
     const { batches, requests } = setup(found)
     expect((await batches.get([], weak)).results.size).toBe(0)
     expect(requests).toEqual([])
+  })
+
+  test('of keys that do not exist find nothing', async () => {
+    const { batches } = setup(() => ({ Responses: {} }))
+    const { results, errors } = await batches.get(['a'], weak)
+    expect([results.size, errors.size]).toEqual([0, 0])
   })
 
   test('ask again for what was not processed', async () => {
@@ -104,6 +114,7 @@ describe('writes of a batch', () => {
     const { errors } = await batches.write([put('a'), remove('b')], 'setMany')
     expect(errors.size).toBe(0)
     expect(requests.map(({ table }) => table.length)).toEqual([2, 2, 2, 1, 1])
+    expect(requests[4]?.table).toEqual([remove('b').request])
     expect(waits).toEqual([1, 2, 'rest', 1])
   })
 

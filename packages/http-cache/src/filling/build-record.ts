@@ -181,7 +181,6 @@ export function mergeNotModified(
   record: ResponseRecord,
 ): ResponseHead {
   const merged: Record<string, HeaderValue> = { ...record.headers }
-  if (record.etag !== undefined && record.hasOwnEtag) merged.etag = record.etag
   // The 304 has its own date, or none: then it is current.
   delete merged.date
   const all = { ...merged }
