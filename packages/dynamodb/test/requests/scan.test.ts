@@ -1,5 +1,5 @@
 import type { ScanInput, ScanOutput } from '@aws-sdk/client-dynamodb'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { scanPages } from '../../src/requests/scan.ts'
 
 const item = (key: string) => ({ k: { S: key } })
@@ -38,4 +38,25 @@ test('a scan fails with the first segment that fails', async () => {
     throw new Error(`segment ${Segment}`)
   }
   await expect(scanPages(send, { TableName: 't' }).next()).rejects.toThrow('segment 0')
+})
+
+test('a page that fails after the caller has left the scan is ignored', async () => {
+  let fail = (_error: Error): void => {}
+  const send = async ({ Segment, ExclusiveStartKey }: ScanInput): Promise<ScanOutput> => {
+    if (ExclusiveStartKey === undefined && Segment === 0) return { LastEvaluatedKey: item('end') }
+    return new Promise((_, reject) => {
+      fail = reject
+    })
+  }
+  for await (const page of scanPages(send, { TableName: 't' })) {
+    expect(page).toEqual([])
+    break
+  }
+  const unhandled: unknown[] = []
+  const listener = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', listener)
+  onTestFinished(() => void process.off('unhandledRejection', listener))
+  fail(new Error('lost'))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(unhandled).toEqual([])
 })
