@@ -517,4 +517,24 @@ export const equivalents = [
     to: 'false',
     reason: 'Without users, no session has one. The condition saves finding that out.',
   },
+  {
+    file: 'requests/endpoint-health.ts',
+    operator: 'boolean',
+    after: '#retryAt = 0; #isProbing = ',
+    from: 'false',
+    reason: 'It is read after a request has failed, which sets it.',
+  },
+  {
+    file: 'filling/known-responses.ts',
+    operator: 'statement',
+    from: 'this.#firstEnd = Infinity;',
+    reason: 'An end that is too early makes each count compare all ends, which takes longer.',
+  },
+  {
+    file: 'filling/known-responses.ts',
+    operator: 'condition',
+    from: 'now < this.#firstEnd',
+    to: 'false',
+    reason: 'No variant has ended before. The condition saves comparing all ends.',
+  },
 ]

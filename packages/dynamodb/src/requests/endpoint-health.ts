@@ -37,12 +37,10 @@ export class EndpointHealth {
   /** A request got a complete reply, even an error. */
   replied(): void {
     this.#repliedAt = performance.now()
-    if (this.#failures === 0) return
     this.#failures = 0
     if (this.#failure !== undefined) this.#publish('up')
     this.#failure = undefined
     this.#pauseMs = minPauseMs
-    this.#isProbing = false
   }
 
   /** A request that began at `sentAt` got no reply. Counts only if no other request has got one since then. */

@@ -7,8 +7,8 @@ test('a meter adds up what requests to a table consume until it is closed', () =
   const meter = new ConsumptionMeter()
   const publish = (table: string, readUnits: number, writeUnits: number, throttled = false) =>
     requestChannel.publish({ table, readUnits, writeUnits, throttled })
-  publish('a', 1, 2)
   publish('a', 0.5, 4, true)
+  publish('a', 1, 2)
   publish('b', 8, 0)
   expect(meter.of('a')).toEqual({ requests: 2, throttled: 1, readUnits: 1.5, writeUnits: 6 })
   expect(meter.of('b')).toEqual({ ...none, requests: 1, readUnits: 8 })

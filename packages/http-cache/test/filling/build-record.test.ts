@@ -4,6 +4,7 @@ import {
   groupTags,
   hasValidators,
   isEncodableBody,
+  judgeRendered,
   keptMs,
   mergeNotModified,
   validatorsOf,
@@ -196,5 +197,52 @@ describe('a response that a 304 confirms', () => {
       'b',
       'c',
     ])
+  })
+})
+
+describe('a response that was rendered', () => {
+  const rules = {
+    ...{ mode: 'ttl', ttl: 60, staleWhileRevalidate: 0, staleIfError: 0 },
+    ...{ targeted: [], heuristic: false },
+  }
+  const options = { ...optionsWith(['x-varied']), rules, maxBodyBytes: 4 } as ResolvedOptions
+  const noFacts = {
+    ...{ ttl: undefined, tags: [], isExcluded: false, privateRead: undefined },
+    ...{ headersRead: [] as string[], isOfRequest: false },
+  }
+  const verdictOn = (
+    facts: Partial<typeof noFacts> | { ttl: number } | { privateRead: string },
+    changes: { own?: Headers; body?: Buffer | undefined; isComplete?: boolean } = {},
+  ) => {
+    const { own = text, ...others } = changes
+    const captured = { ...headOf(own), body: Buffer.from('body'), isComplete: true, ...others }
+    return judgeRendered(captured, { ...noFacts, ...facts }, false, options, now)
+  }
+
+  test('is stored for the ttl of its handler, or of its route', () => {
+    expect(verdictOn({}).freshness).toMatchObject({ lifetime: 60 })
+    expect(verdictOn({ ttl: 5_000 }).freshness).toMatchObject({ lifetime: 5 })
+  })
+
+  test('is not stored if its handler has excluded it, or has not completed it', () => {
+    expect(verdictOn({ isExcluded: true }).refusal).toBe('excluded')
+    expect(verdictOn({}, { isComplete: false }).refusal).toBe('incomplete')
+  })
+
+  test('is not stored if it is too large', () => {
+    expect(verdictOn({}, { body: Buffer.from('bodyx') }).refusal).toBe('too-large')
+    expect(verdictOn({}, { body: undefined }).refusal).toBe('too-large')
+  })
+
+  test('is not stored if a rule forbids that, whatever its size', () => {
+    const own = { 'cache-control': 'no-store' }
+    expect(verdictOn({}, { own, body: undefined }).refusal).toBe('no-store')
+  })
+
+  test('is not stored if its handler has read a header that it does not vary by', () => {
+    expect(verdictOn({ privateRead: 'cookie', headersRead: ['x'] }).refusal).toBe('read-cookie')
+    const vary = { vary: 'X-A' }
+    expect(verdictOn({ headersRead: ['x-a', 'x-b'] }, { own: vary }).refusal).toBe('read-x-b')
+    expect(verdictOn({ headersRead: ['x-a'] }, { own: vary }).refusal).toBeUndefined()
   })
 })
