@@ -1,9 +1,11 @@
+import { CacheError, tracing } from '@stowage/core'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { requestChannel } from '../../src/requests/capacity.ts'
 import { RequestSender, type RequestSenderConfig } from '../../src/requests/request-sender.ts'
 
 beforeEach(() => {
   vi.useFakeTimers()
+  vi.advanceTimersByTime(5_000)
   vi.spyOn(Math, 'random').mockReturnValue(0)
 })
 afterEach(() => {
@@ -65,6 +67,15 @@ const after = (...failures: Error[]) =>
     return { Item: {} }
   }
 
+/** A reply, and functions that settle it. */
+function deferred() {
+  let settle!: { resolve: (output: object) => void; reject: (error: Error) => void }
+  const promise = new Promise<object>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  return { promise, ...settle }
+}
+
 /** Lets timers run until the call settles. */
 async function settled<T>(call: Promise<T>): Promise<T | Error> {
   const outcome = call.catch((error: Error) => error)
@@ -105,6 +116,24 @@ describe('a request', () => {
     expect(sent).toHaveLength(count)
   })
 
+  test('is not repeated if no time is left for a reply', async () => {
+    const { sent, get } = setup(after(throttling()))
+    await expect(get({ deadline: performance.now() + 20 })).rejects.toMatchObject({
+      code: 'ERR_CACHE_REJECTED',
+    })
+    expect(sent).toHaveLength(1)
+  })
+
+  test('adds to the budget of retries when it succeeds', async () => {
+    const outcomes = [after(), after(throttling())].map(async (reply) => {
+      const { sender, get } = setup(reply)
+      const succeeded = vi.spyOn(sender.retries, 'succeeded')
+      await settled(get())
+      return succeeded.mock.calls
+    })
+    expect(await Promise.all(outcomes)).toEqual([[[false]], [[true]]])
+  })
+
   test('notes in its context that the server may have carried it out', async () => {
     const contexts = [throttling(), internal()].map(async (failure) => {
       const context = { operation: 'get', outcomeUnknown: false }
@@ -117,13 +146,31 @@ describe('a request', () => {
 
   test('that is invalid fails at once, with the host of its transport', async () => {
     const { sent, get } = setup(after(exception('SerializationException')))
-    expect(await settled(get())).toMatchObject({
+    await expect(get()).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       key: 'k',
       operation: 'get',
       message: 'dynamodb get failed: SerializationException (db:1).',
     })
     expect(sent).toHaveLength(1)
+  })
+
+  test.each([
+    ['eu-west-1', undefined],
+    ['us-east-1', 'us-east-1'],
+  ])('for a missing table names the region %s', async (expected, resolved) => {
+    const failure = exception('ResourceNotFoundException')
+    const { get } = setup(after(failure), { region: async () => resolved })
+    await expect(get()).rejects.toThrow(expected)
+  })
+
+  test('that shows nothing of the endpoint does not count as a reply', async () => {
+    const credentials = Object.assign(new Error('none'), { name: 'CredentialsProviderError' })
+    const { sent, get } = setup(after(lost(), credentials, lost()))
+    for (let calls = 0; calls < 3; calls++)
+      await expect(get({ idempotent: false })).rejects.toThrow(/lost|none/)
+    await expect(get()).rejects.toThrow('the endpoint is unreachable')
+    expect(sent).toHaveLength(3)
   })
 
   test('whose condition fails reports the exception itself', async () => {
@@ -166,19 +213,70 @@ describe('a request', () => {
   })
 })
 
-test('128 requests are in flight, and others wait', async () => {
-  const replies: (() => void)[] = []
-  const { sent, get } = setup(() => new Promise((resolve) => replies.push(() => resolve({}))))
-  const calls = Array.from({ length: 130 }, () => get())
-  await vi.advanceTimersByTimeAsync(0)
-  expect(sent).toHaveLength(128)
-  replies[0]?.()
-  await vi.advanceTimersByTimeAsync(0)
-  expect(sent).toHaveLength(129)
-  replies[1]?.()
-  await vi.advanceTimersByTimeAsync(0)
-  for (const reply of replies) reply()
-  expect(await Promise.all(calls)).toHaveLength(130)
+describe('while 128 requests are in flight', () => {
+  /** Calls that must not run twice, and functions that settle their requests. */
+  function setupBusy() {
+    const requests: ReturnType<typeof deferred>[] = []
+    const { sent, get } = setup(() => {
+      const request = deferred()
+      requests.push(request)
+      return request.promise
+    })
+    const call = (context = {}) => get({ idempotent: false, ...context })
+    return { sent, requests, call, calls: Array.from({ length: 128 }, () => call()) }
+  }
+
+  test('others wait', async () => {
+    const { sent, requests, call, calls } = setupBusy()
+    calls.push(call(), call())
+    for (const count of [128, 129, 130]) {
+      await vi.advanceTimersByTimeAsync(0)
+      expect(sent).toHaveLength(count)
+      requests[count - 128]?.resolve({})
+    }
+    for (const { resolve } of requests) resolve({})
+    expect(await Promise.all(calls)).toHaveLength(130)
+  })
+
+  test('others wait although somebody observes requests', async () => {
+    const listener = () => {}
+    requestChannel.subscribe(listener)
+    onTestFinished(() => void requestChannel.unsubscribe(listener))
+    const { sent, requests, call, calls } = setupBusy()
+    const waiting = call()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(sent).toHaveLength(128)
+    requests[0]?.resolve({})
+    await vi.advanceTimersByTimeAsync(0)
+    for (const { resolve } of requests) resolve({})
+    expect(await Promise.all([...calls, waiting])).toHaveLength(129)
+  })
+
+  test('another one gives up while a reply would still be possible', async () => {
+    const { requests, call, calls } = setupBusy()
+    let failure: unknown
+    const waiting = call({ deadline: performance.now() + 50 }).catch((error) => {
+      failure = error
+    })
+    await vi.advanceTimersByTimeAsync(29)
+    expect(failure).toBeUndefined()
+    await vi.advanceTimersByTimeAsync(1)
+    expect(failure).toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+    for (const { resolve } of requests) resolve({})
+    await Promise.all([...calls, waiting])
+  })
+
+  test('another one fails as they do if the endpoint becomes unreachable', async () => {
+    const { sent, requests, call, calls } = setupBusy()
+    const waiting = call()
+    const outcome = expect(waiting).rejects.toThrow('dynamodb get failed: lost')
+    const outcomes = Promise.allSettled(calls)
+    await vi.advanceTimersByTimeAsync(0)
+    for (const { reject } of requests) reject(lost())
+    await outcome
+    await outcomes
+    expect(sent).toHaveLength(128)
+  })
 })
 
 describe('while somebody observes requests', () => {
@@ -189,7 +287,7 @@ describe('while somebody observes requests', () => {
     onTestFinished(() => void requestChannel.unsubscribe(listener))
     return events
   }
-  const durationMs = expect.any(Number)
+  const durationMs = 0
 
   test('each says what it has consumed', async () => {
     const events = observed()
@@ -224,7 +322,7 @@ describe('while somebody observes requests', () => {
     const { get } = setup(after(failure, invalid))
     await settled(get())
     expect(events).toMatchObject([
-      { readUnits: 0, writeUnits: 0, throttled: true, error: failure },
+      { readUnits: 0, writeUnits: 0, throttled: true, durationMs, error: failure },
       { readUnits: 0, writeUnits: 0, throttled: false, error: invalid },
     ])
   })
@@ -240,6 +338,62 @@ test('what comes before the first request is done once, and again after a failur
   expect(await sender.run('get', async () => 2)).toBe(2)
   expect(await sender.run('get', async () => 3)).toBe(3)
   expect(count).toBe(2)
+  expect(await setup(after()).sender.run('get', async () => 4)).toBe(4)
+})
+
+test('each attempt is traced with the number of its keys', async () => {
+  const events: unknown[] = []
+  const listener = (event: unknown) => events.push(event)
+  tracing.store.start.subscribe(listener)
+  onTestFinished(() => void tracing.store.start.unsubscribe(listener))
+  const { get } = setup(after(throttling()))
+  expect(await settled(get())).toEqual({ Item: {} })
+  await get({ key: undefined })
+  await get({ keyCount: 3 })
+  const request = { store: 'dynamodb', operation: 'get', command: 'GetItem', server: 't' }
+  expect(events).toMatchObject([
+    { ...request, keyCount: 1, attempt: 1, isInstrumented: false },
+    { ...request, keyCount: 1, attempt: 2 },
+    { ...request, keyCount: 0, attempt: 1 },
+    { ...request, keyCount: 3, attempt: 1 },
+  ])
+})
+
+describe('the time by which items expire', () => {
+  const context = { operation: 'set', key: 'k' }
+  const request = async () => {}
+  const clockOf = (learn: (...args: unknown[]) => Promise<void>) => ({ clock: { learn } as never })
+
+  test('is learned within the timeout, a quarter of it from another store', async () => {
+    const learn = vi.fn(async () => {})
+    const { sender } = setup(after(), clockOf(learn))
+    await sender.learnTime(request, context)
+    expect(learn).toHaveBeenCalledWith(sender, request, 250)
+    const { sender: waiting } = setup(
+      after(),
+      clockOf(() => new Promise(() => {})),
+    )
+    const learning = waiting.learnTime(request, context)
+    const outcome = expect(learning).rejects.toMatchObject({ code: 'ERR_CACHE_TIMEOUT' })
+    await vi.advanceTimersByTimeAsync(1_000)
+    await outcome
+  })
+
+  test('fails the call that needs it, with the cause of the failure', async () => {
+    const cause = throttling()
+    const wrapped = new CacheError('ERR_CACHE_REJECTED', 'no', {
+      ...{ store: 'dynamodb', operation: 'time', cause },
+    })
+    for (const error of [cause, wrapped]) {
+      const { sender } = setup(
+        after(),
+        clockOf(() => Promise.reject(error)),
+      )
+      await expect(sender.learnTime(request, context)).rejects.toMatchObject({
+        ...{ code: 'ERR_CACHE_REJECTED', operation: 'set', key: 'k', cause },
+      })
+    }
+  })
 })
 
 test('the time of the server is known for a minute after a reply', async () => {

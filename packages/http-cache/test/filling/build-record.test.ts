@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { RenderFacts } from '../../src/exchange/renderer.ts'
 import {
   buildRecord,
   groupTags,
@@ -206,12 +207,12 @@ describe('a response that was rendered', () => {
     ...{ targeted: [], heuristic: false },
   }
   const options = { ...optionsWith(['x-varied']), rules, maxBodyBytes: 4 } as ResolvedOptions
-  const noFacts = {
+  const noFacts: RenderFacts = {
     ...{ ttl: undefined, tags: [], isExcluded: false, privateRead: undefined },
-    ...{ headersRead: [] as string[], isOfRequest: false },
+    ...{ headersRead: [], isOfRequest: false },
   }
   const verdictOn = (
-    facts: Partial<typeof noFacts> | { ttl: number } | { privateRead: string },
+    facts: Partial<RenderFacts>,
     changes: { own?: Headers; body?: Buffer | undefined; isComplete?: boolean } = {},
   ) => {
     const { own = text, ...others } = changes
