@@ -126,7 +126,9 @@ describe('an item', () => {
   })
 
   test('reports other errors', async () => {
-    for (const call of conditional(setup(fail(lost)))) await expect(call()).rejects.toBe(lost)
+    const failing = setup(fail(lost))
+    const put = () => failing.items.put('set', 'a', key)
+    for (const call of [put, ...conditional(failing)]) await expect(call()).rejects.toBe(lost)
   })
 })
 
@@ -263,10 +265,16 @@ describe('a counter', () => {
   })
 
   test('that is a fraction is restored', async () => {
-    const { counters, sent } = setup(() => sumOf(1.5))
+    let replies = 0
+    const { counters, sent } = setup(async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      replies++
+      return sumOf(1.5)
+    })
     await expect(counters.increment('a', 2, undefined)).rejects.toThrow(
       'the stored value is not an integer',
     )
+    expect(replies).toBe(2)
     expect(sent.map(([, input]) => input.UpdateExpression)).toEqual([
       'SET #v = if_not_exists(#v, :zero) + :by',
       // One that was deleted meanwhile is not created.
