@@ -537,4 +537,12 @@ export const equivalents = [
     to: 'false',
     reason: 'No variant has ended before. The condition saves comparing all ends.',
   },
+  {
+    file: 'requests/request-sender.ts',
+    operator: 'condition',
+    from: 'areRequestsTraced()',
+    to: 'true',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
 ]
