@@ -12,7 +12,7 @@ const commands: readonly string[] = ['config get cluster\r\n', 'get AmazonElasti
 export interface QueryOptions {
   /** Uses TLS if given. */
   readonly tls?: ConnectionOptions | undefined
-  /** Aborts the query; the promise rejects with the signal's reason. */
+  /** Aborts the query; the promise rejects with the signal's reason. It aborts also after the query, and closes its socket. */
   readonly signal: AbortSignal
   /** Whether the socket keeps the process alive. */
   readonly ref: boolean
@@ -28,17 +28,10 @@ export function queryConfiguration(
 ): Promise<Configuration | undefined> {
   return new Promise((resolve, reject) => {
     const socket = open(node, tls)
-    const abort = () => socket.destroy(signal.reason)
-    signal.addEventListener('abort', abort)
+    signal.addEventListener('abort', () => socket.destroy(signal.reason))
     socket.on('error', reject)
-    socket.on('close', () => {
-      signal.removeEventListener('abort', abort)
-      reject(new Error('the server closed the connection without a reply'))
-    })
-    sendCommands(socket, (configuration) => {
-      resolve(configuration)
-      socket.destroy()
-    })
+    socket.on('close', () => reject(new Error('the server closed the connection without a reply')))
+    sendCommands(socket, resolve)
     if (!ref) socket.unref()
   })
 }

@@ -10,8 +10,8 @@ export interface SourceOptions {
   readonly endpoint: NodeAddress
   /** Uses TLS if given, with the same options as the connections to the nodes. */
   readonly tls?: ConnectionOptions | undefined
-  /** Deadline of a query to the endpoint, in milliseconds. A query to a node has a quarter of it. @default 2_000 */
-  readonly timeoutMs?: number | undefined
+  /** Deadline of a query to the endpoint, in milliseconds. A query to a node has a quarter of it. */
+  readonly timeoutMs: number
   /** Resolves a host name to all its addresses. @default `lookup` of node:dns */
   readonly lookup?: ((host: string) => Promise<readonly { readonly address: string }[]>) | undefined
 }
@@ -23,7 +23,6 @@ export interface QueryResult {
   readonly replaced: boolean
 }
 
-const defaultTimeoutMs = 2_000
 /** How many nodes and how many addresses of the endpoint one call queries at most. */
 const maxNodes = 2
 const maxAddresses = 4
@@ -31,14 +30,12 @@ const maxAddresses = 4
 /** Queries for the configuration: any node of the cluster returns it, and the endpoint's name resolves to the nodes. */
 export class ConfigurationSource {
   readonly #options: SourceOptions
-  readonly #timeoutMs: number
   readonly #closing: AbortSignal
   #nextIndex = 0
 
   /** @param closing aborts the queries in flight */
   constructor(options: SourceOptions, closing: AbortSignal) {
     this.#options = options
-    this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs
     this.#closing = closing
   }
 
@@ -67,17 +64,16 @@ export class ConfigurationSource {
   }
 
   #queryNode(node: NodeAddress, ref: boolean): Promise<Configuration | undefined> {
-    const { tls } = this.#options
-    return withDeadline(
-      this.#timeoutMs / 4,
-      (signal) => queryConfiguration(node, { tls, signal, ref }),
-      { signal: this.#closing, ref },
-    )
+    const { tls, timeoutMs } = this.#options
+    return withDeadline(timeoutMs / 4, (signal) => queryConfiguration(node, { tls, signal, ref }), {
+      signal: this.#closing,
+      ref,
+    })
   }
 
   /** Queries all addresses of the endpoint at once and uses the first reply. */
   #queryEndpoint(ref: boolean): Promise<Configuration | undefined> {
-    const { endpoint, tls, lookup = lookupAll } = this.#options
+    const { endpoint, tls, timeoutMs, lookup = lookupAll } = this.#options
     const query = async (signal: AbortSignal) => {
       const addresses = await lookup(endpoint.host)
       signal.throwIfAborted()
@@ -90,7 +86,7 @@ export class ConfigurationSource {
         throw errors[0] ?? new Error('the host name has no address')
       })
     }
-    return withDeadline(this.#timeoutMs, query, { signal: this.#closing, ref })
+    return withDeadline(timeoutMs, query, { signal: this.#closing, ref })
   }
 }
 

@@ -14,19 +14,18 @@ import { Poller, type PollOutcome } from './poller.ts'
 type Nodes = readonly NodeAddress[]
 
 export interface DiscoveryOptions extends SourceOptions {
-  /** Poll interval in milliseconds, with a jitter of ±10 %. @default 60_000 */
-  readonly pollIntervalMs?: number | undefined
-  /** Use the endpoint as the only node after any error, until it returns a configuration. @default false */
-  readonly ignoreClusterErrors?: boolean | undefined
+  /** Poll interval in milliseconds, with a jitter of ±10 %. */
+  readonly pollIntervalMs: number
+  /** Use the endpoint as the only node after any error, until it returns a configuration. */
+  readonly ignoreClusterErrors: boolean
   /** Called with every new list of nodes, the first included. */
-  readonly onNodes?: ((nodes: Nodes) => void) | undefined
+  readonly onNodes: (nodes: Nodes) => void
   /** Times the polls. @default a system clock that does not keep the process alive */
   readonly clock?: Clock | undefined
   /** @default Math.random */
   readonly random?: (() => number) | undefined
 }
 
-const defaultPollIntervalMs = 60_000
 /** For this long after a failure, `ready()` rejects with the same error instead of sending a query. */
 const failureCacheMs = 1_000
 
@@ -50,8 +49,7 @@ export class Discovery {
 
   /** Does no I/O. */
   constructor(options: DiscoveryOptions) {
-    const { clock = unrefClock, random = Math.random } = options
-    const { pollIntervalMs = defaultPollIntervalMs } = options
+    const { pollIntervalMs, clock = unrefClock, random = Math.random } = options
     this.#options = options
     this.#source = new ConfigurationSource(options, this.#closing.signal)
     this.#clock = clock
@@ -124,7 +122,7 @@ export class Discovery {
   }
 
   #onFailure(error: unknown): void {
-    const { endpoint, ignoreClusterErrors = false } = this.#options
+    const { endpoint, ignoreClusterErrors } = this.#options
     this.#failure = toCacheError(error, endpoint)
     this.#failedAt = this.#clock.now()
     discoveryChannels.failed.publish({ endpoint, error: this.#failure })
@@ -141,14 +139,14 @@ export class Discovery {
   #apply(to: Nodes, version: number | undefined): void {
     const from = this.#nodes ?? []
     this.#nodes = to
-    this.#options.onNodes?.(to)
+    this.#options.onNodes(to)
     discoveryChannels.nodes.publish({ endpoint: this.#options.endpoint, from, to, version })
   }
 }
 
 const unrefClock: Clock = {
   now: () => performance.now(),
-  sleep: (ms, signal) => delay(ms, undefined, { ref: false, ...(signal && { signal }) }),
+  sleep: (ms, signal) => delay(ms, undefined, { ref: false, signal }),
 }
 
 function toCacheError(error: unknown, endpoint: NodeAddress): CacheError {
@@ -194,7 +192,7 @@ class CurrentConfiguration {
 }
 
 function format(nodes: readonly NodeAddress[]): string {
-  return nodes.map(({ host, ip, port }) => `${host}|${ip ?? ''}|${port}`).join(' ')
+  return nodes.map(({ host, ip, port }) => `${host}|${ip}|${port}`).join(' ')
 }
 
 /** Endpoints that were warned about. A cache and a session store may use the same endpoint. */

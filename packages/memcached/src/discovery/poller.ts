@@ -55,7 +55,6 @@ export class Poller {
   }
 
   async #run(): Promise<void> {
-    this.#pause.abort()
     const wasEarly = this.#isEarly
     this.#isEarly = false
     const outcome = await this.#poll()

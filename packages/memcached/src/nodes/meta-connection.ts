@@ -42,7 +42,7 @@ export class MetaConnection {
 
   async #open(address: NodeAddress, operation: string, key: string): Promise<Connection> {
     const connection = new Connection(address, meta, this.#options, () => {
-      if (this.#connection === connection) this.#connection = undefined
+      this.#connection = undefined
     })
     try {
       await connection.open()

@@ -73,8 +73,11 @@ export async function startServer(onConnection: (socket: Socket) => void): Promi
 export function discover(port: number, options: Partial<DiscoveryOptions> = {}): Discovery {
   const onNodes = (nodes: readonly NodeAddress[]) => nodeLists.push(nodes)
   const endpoint = { host, port }
-  const timing = { timeoutMs, clock, random: () => 0.5 }
-  const discovery = new Discovery({ endpoint, ...timing, onNodes, ...options })
+  const timing = { timeoutMs, pollIntervalMs: minuteMs, clock, random: () => 0.5 }
+  const discovery = new Discovery({
+    ...{ endpoint, ...timing, ignoreClusterErrors: false, onNodes },
+    ...options,
+  })
   onCleanup(() => discovery.close())
   return discovery
 }

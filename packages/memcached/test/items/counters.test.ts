@@ -1,8 +1,8 @@
 import { Cache } from '@stowage/core'
 import { startMemcached } from '@stowage/test-servers'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { useOneServer } from './one-server.ts'
-import { sendText } from './send-text.ts'
+import { useOneServer } from '../one-server.ts'
+import { sendText } from '../send-text.ts'
 
 const max = Number.MAX_SAFE_INTEGER
 const server = useOneServer()

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { getValueWithTtl } from '../src/items/value-with-ttl.ts'
-import type { Dispatcher } from '../src/nodes/dispatcher.ts'
+import { getValueWithTtl } from '../../src/items/value-with-ttl.ts'
+import type { Dispatcher } from '../../src/nodes/dispatcher.ts'
 
 /** Reads a value whose item has this cas id, while the replies on the other connection are these, one after another. */
 function read(cas: bigint, ...replies: ({ ttl: number; cas: bigint } | undefined)[]) {

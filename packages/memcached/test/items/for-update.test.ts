@@ -2,7 +2,7 @@ import type { Payload } from '@stowage/core'
 import { memcached } from '@stowage/memcached'
 import { type MemcachedServer, startMemcached } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { sendText } from './send-text.ts'
+import { sendText } from '../send-text.ts'
 
 const forUpdate = { forUpdate: true } as const
 let server: MemcachedServer

@@ -1,0 +1,115 @@
+import { createServer, type Socket } from 'node:net'
+import { startMemcached } from '@stowage/test-servers'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { MetaConnection } from '../../src/nodes/meta-connection.ts'
+import { timeoutMs } from './proxied-server.ts'
+
+const host = '127.0.0.1'
+const unsupported = { code: 'ERR_CACHE_UNSUPPORTED', operation: 'get', key: 'k' }
+const unavailable = { code: 'ERR_CACHE_UNAVAILABLE', operation: 'get', key: 'k' }
+
+function create() {
+  const meta = new MetaConnection({ timeoutMs, connectTimeoutMs: timeoutMs })
+  onTestFinished(() => meta.close())
+  return meta
+}
+
+/** A server that replies to each line. Without a reply, it closes the connection. */
+async function startServer(replyTo: (line: string) => string | undefined) {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    state.accepted++
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('data', (data) => {
+      const replies = String(data).trim().split('\r\n').map(replyTo)
+      if (replies.includes(undefined)) socket.end()
+      else socket.write(`${replies.join('\r\n')}\r\n`)
+    })
+  })
+  const state = { accepted: 0, sockets, port: 0 }
+  await new Promise<void>((resolve) => server.listen(0, host, resolve))
+  onTestFinished(() => void server.close())
+  state.port = (server.address() as { port: number }).port
+  return state
+}
+
+const isVersion = (line: string) => line === 'version'
+/** As memcached before 1.6. */
+const replyWithoutMeta = (line: string) => (isVersion(line) ? 'VERSION 1.5.22' : 'ERROR')
+
+test('a server without the meta protocol is not tried again for a minute', async () => {
+  const server = await startServer(replyWithoutMeta)
+  const meta = create()
+  const open = () => meta.open({ host, port: server.port }, 'get', 'k')
+  const now = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(now)
+  onTestFinished(() => clock.mockRestore())
+  await expect(open()).rejects.toMatchObject(unsupported)
+  clock.mockReturnValue(now + 59_999)
+  await expect(open()).rejects.toMatchObject(unsupported)
+  expect(server.accepted).toBe(1)
+  clock.mockReturnValue(now + 60_000)
+  await expect(open()).rejects.toMatchObject(unsupported)
+  expect(server.accepted).toBe(2)
+  clock.mockRestore()
+  await expect.poll(() => server.sockets.size).toBe(0)
+})
+
+test('a server that closes the connection after its version may have the protocol', async () => {
+  const server = await startServer((line) => (isVersion(line) ? 'VERSION 1.6.18' : undefined))
+  const meta = create()
+  for (const attempt of [1, 2]) {
+    const opening = meta.open({ host, port: server.port }, 'get', 'k')
+    await expect(opening).rejects.toMatchObject(unavailable)
+    expect(server.accepted).toBe(attempt)
+  }
+})
+
+test('a connection that has ended at once is not used again', async () => {
+  let noops = 0
+  const server = await startServer((line) => {
+    if (isVersion(line)) return 'VERSION 1.6.9'
+    if (line === 'stats settings') return 'STAT item_size_max 1048576\r\nEND'
+    // The last reply to the first client comes with one to a request that it has not sent.
+    return line === 'mn' ? `MN${++noops === 2 ? '\r\nHD' : ''}` : 'EN'
+  })
+  const meta = create()
+  const open = () => meta.open({ host, port: server.port }, 'get', 'k')
+  const [ended, next] = [await open(), await open()]
+  expect([ended.endReason, next.endReason]).toEqual([expect.any(Error), undefined])
+  expect([await open(), server.accepted]).toEqual([next, 2])
+})
+
+test('a server that is unreachable may have the protocol', async () => {
+  const stopped = await startMemcached()
+  await stopped.stop()
+  const meta = create()
+  const open = () => meta.open({ host, port: stopped.port }, 'get', 'k')
+  await expect(open()).rejects.toMatchObject(unavailable)
+  await expect(open()).rejects.toThrow(`memcached get failed: ${stopped.address}: `)
+})
+
+test('close ends the connection that is being opened', async () => {
+  const server = await startMemcached()
+  onTestFinished(server.stop)
+  const meta = create()
+  const opening = meta.open({ host, port: server.port }, 'get', 'k')
+  await meta.close()
+  expect((await opening).endReason).toBeDefined()
+})
+
+test('close waits for the requests in flight', async () => {
+  const server = await startMemcached()
+  onTestFinished(server.stop)
+  const meta = create()
+  const connection = await meta.open({ host, port: server.port }, 'get', 'k')
+  let hasReplied = false
+  const pong = connection.noop('ping').then(() => {
+    hasReplied = true
+  })
+  await meta.close()
+  expect(hasReplied).toBe(true)
+  await pong
+})
