@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMemcached } from '@stowage/test-servers'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { discoveryChannels } from '../../src/discovery/events.ts'
 import {
   addresses,
@@ -14,12 +14,14 @@ import {
   discover,
   host,
   memcached,
+  minuteMs,
   nodeLists,
   onCleanup,
   registerHooks,
   shortTimeoutMs,
   startEndpoint,
   waitForNodes,
+  waitOptions,
 } from './discovery-fixture.ts'
 
 registerHooks()
@@ -59,6 +61,8 @@ describe('an endpoint without a cluster', () => {
     endpoint.reply = 'standalone'
     const discovery = discover(endpoint.port)
     expect(await discovery.ready()).toEqual(addresses(endpoint.port))
+    await clock.advance(minuteMs)
+    await vi.waitFor(() => expect(clock.sleeping).toBe(1), waitOptions)
     endpoint.reply = 'configuration'
     await advanceToNextPoll(endpoint)
     await waitForNodes(discovery, addresses(memcached.port))
@@ -87,6 +91,12 @@ describe('an endpoint without a cluster', () => {
       await clock.advance(1_000)
       await waitForNodes(discovery, addresses(memcached.port))
       expect((await warningsAbout(endpoint.port)).length).toBe(1)
+      // The nodes stay in use when a later poll fails.
+      endpoint.refuseConnections = true
+      const failures = collectEvents(discoveryChannels.failed)
+      await clock.advance(minuteMs)
+      await vi.waitFor(() => expect(failures.length).toBe(1), waitOptions)
+      expect([discovery.nodes, events.length]).toEqual([addresses(memcached.port), 1])
     },
   )
 })

@@ -114,6 +114,13 @@ describe('a changed configuration', () => {
       }
       await advanceToNextPoll(endpoint)
       await waitForNodes(discovery, [...addresses(port), { host: 'older', port: 1 }])
+      // One that is older still needs three polls again.
+      endpoint.version = 3
+      endpoint.nodes = current
+      for (let poll = 0; poll < 2; poll++) await advanceToNextPoll(endpoint)
+      expect(nodeLists.length).toBe(2)
+      await advanceToNextPoll(endpoint)
+      await waitForNodes(discovery, addresses(port))
     },
   )
 

@@ -1,6 +1,8 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { startMemcached } from '@stowage/test-servers'
 import { describe, expect, test, vi } from 'vitest'
+import { gate, settle } from '../../../core/test/remember/two-processes.ts'
 import { discoveryChannels } from '../../src/discovery/events.ts'
 import { hasIPv6 } from '../ipv6.ts'
 import {
@@ -230,6 +232,24 @@ describe('close()', () => {
     expect(failures).toEqual([])
   })
 
+  test('prevents a query after a lookup', async () => {
+    let connections = 0
+    const port = await startServer((socket) => {
+      connections++
+      socket.end()
+    })
+    const found = gate<{ address: string }[]>()
+    const discovery = discover(port, { lookup: () => found.opened })
+    const rejection = expect(discovery.ready()).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+    await discovery.close()
+    await rejection
+    found.open([{ address: host }])
+    await settle()
+    // The server accepts connections in their order.
+    await once(connect(port, host), 'end')
+    expect(connections).toBe(1)
+  })
+
   test('aborts the query of a node without querying the endpoint afterwards', async () => {
     const endpoint = await startEndpoint()
     const silentPort = await startServer((socket) => socket.resume())
@@ -250,5 +270,46 @@ describe('close()', () => {
     await clock.advance(10 * minuteMs)
     expect(endpoint.queryCount).toBe(1)
     expect(clock.sleeping).toBe(0)
+  })
+
+  test('prevents the first query', async () => {
+    const lookup = vi.fn(async () => [])
+    const discovery = discover(1, { lookup })
+    await discovery.close()
+    await expect(discovery.ready()).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+    expect(lookup).not.toHaveBeenCalled()
+  })
+})
+
+describe('the process', () => {
+  /** Whether the process waits for a connection to this port before it ends. */
+  const waitsFor = (server: { port: number }) => {
+    const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): Socket[] }
+    return handles.call(process).some(({ remotePort }) => remotePort === server.port)
+  }
+
+  test('waits for the first query, and for no other', async () => {
+    const server = await startMemcached()
+    onCleanup(() => server.stop())
+    const discovery = discover(server.port, { lookup: async () => [{ address: host }] })
+    server.kill('SIGSTOP')
+    const ready = discovery.ready()
+    await vi.waitFor(() => expect(waitsFor(server)).toBe(true), waitOptions)
+    server.kill('SIGCONT')
+    await ready
+    server.kill('SIGSTOP')
+    await clock.advance(minuteMs)
+    await settle()
+    expect(waitsFor(server)).toBe(false)
+    server.kill('SIGCONT')
+  })
+
+  test('does not wait for the next poll', async () => {
+    const endpoint = await startEndpoint()
+    const discovery = discover(endpoint.port, { clock: undefined })
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout')
+    const before = timers().length
+    await discovery.ready()
+    expect(timers().length).toBeLessThanOrEqual(before)
   })
 })

@@ -1,8 +1,8 @@
-import { createServer, type Socket } from 'node:net'
 import { startMemcached } from '@stowage/test-servers'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { MetaConnection } from '../../src/nodes/meta-connection.ts'
 import { timeoutMs } from './proxied-server.ts'
+import { isVersion, replyTooMuchOnce, startTextServer } from './text-server.ts'
 
 const host = '127.0.0.1'
 const unsupported = { code: 'ERR_CACHE_UNSUPPORTED', operation: 'get', key: 'k' }
@@ -14,33 +14,11 @@ function create() {
   return meta
 }
 
-/** A server that replies to each line. Without a reply, it closes the connection. */
-async function startServer(replyTo: (line: string) => string | undefined) {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    state.accepted++
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-    socket.on('data', (data) => {
-      const replies = String(data).trim().split('\r\n').map(replyTo)
-      if (replies.includes(undefined)) socket.end()
-      else socket.write(`${replies.join('\r\n')}\r\n`)
-    })
-  })
-  const state = { accepted: 0, sockets, port: 0 }
-  await new Promise<void>((resolve) => server.listen(0, host, resolve))
-  onTestFinished(() => void server.close())
-  state.port = (server.address() as { port: number }).port
-  return state
-}
-
-const isVersion = (line: string) => line === 'version'
 /** As memcached before 1.6. */
 const replyWithoutMeta = (line: string) => (isVersion(line) ? 'VERSION 1.5.22' : 'ERROR')
 
 test('a server without the meta protocol is not tried again for a minute', async () => {
-  const server = await startServer(replyWithoutMeta)
+  const server = await startTextServer(replyWithoutMeta)
   const meta = create()
   const open = () => meta.open({ host, port: server.port }, 'get', 'k')
   const now = performance.now()
@@ -58,7 +36,7 @@ test('a server without the meta protocol is not tried again for a minute', async
 })
 
 test('a server that closes the connection after its version may have the protocol', async () => {
-  const server = await startServer((line) => (isVersion(line) ? 'VERSION 1.6.18' : undefined))
+  const server = await startTextServer((line) => (isVersion(line) ? 'VERSION 1.6.18' : undefined))
   const meta = create()
   for (const attempt of [1, 2]) {
     const opening = meta.open({ host, port: server.port }, 'get', 'k')
@@ -68,13 +46,7 @@ test('a server that closes the connection after its version may have the protoco
 })
 
 test('a connection that has ended at once is not used again', async () => {
-  let noops = 0
-  const server = await startServer((line) => {
-    if (isVersion(line)) return 'VERSION 1.6.9'
-    if (line === 'stats settings') return 'STAT item_size_max 1048576\r\nEND'
-    // The last reply to the first client comes with one to a request that it has not sent.
-    return line === 'mn' ? `MN${++noops === 2 ? '\r\nHD' : ''}` : 'EN'
-  })
+  const server = await startTextServer(replyTooMuchOnce())
   const meta = create()
   const open = () => meta.open({ host, port: server.port }, 'get', 'k')
   const [ended, next] = [await open(), await open()]

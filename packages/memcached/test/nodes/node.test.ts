@@ -5,6 +5,7 @@ import type { Connection } from '../../src/connection/connection.ts'
 import { Node, type NodeOptions, type NodeState } from '../../src/nodes/node.ts'
 import { readExists } from '../../src/protocol/status-replies.ts'
 import { timeoutMs, useProxiedServer } from './proxied-server.ts'
+import { replyTooMuchOnce, startTextServer } from './text-server.ts'
 
 const backend = useProxiedServer(['-I', '2m'])
 
@@ -99,6 +100,20 @@ describe('a node', () => {
     await cut(node)
     await node.connect()
     expect(events.slice(2)).toEqual(['lost', 'reconnected'])
+  })
+
+  test('is down after a connection that has ended at once', async () => {
+    const server = await startTextServer(replyTooMuchOnce())
+    const { node, states } = create({ protocol: 'meta', retryIntervalMs: 60_000 }, server.port)
+    await expect(node.connect()).rejects.toThrow('the reply belongs to another request')
+    expect([node.state, states, events]).toEqual(['down', ['down'], ['down']])
+  })
+
+  test('closes the connection to a server that rejects its first requests', async () => {
+    const server = await startTextServer(() => 'SERVER_ERROR busy')
+    const { node } = create({ protocol: 'meta', retryIntervalMs: 60_000 }, server.port)
+    await expect(node.connect()).rejects.toThrow('busy')
+    await expect.poll(() => server.sockets.size).toBe(0)
   })
 
   test('is down after a request that was not answered', async () => {
