@@ -544,5 +544,45 @@ export const equivalents = [
     to: 'true',
     reason:
       'A channel without subscribers does nothing with an event. The condition saves creating it.',
+    file: 'items/counters.ts',
+    operator: '<',
+    from: 'total < by',
+    reason: 'A sum that equals the number is one of a counter of 0, which is returned before.',
+  },
+  {
+    file: 'items/counters.ts',
+    operator: '<',
+    from: 'sum < by',
+    reason: 'A sum that equals the number is one of a counter of 0, which is not taken back.',
+  },
+  {
+    file: 'items/items.ts',
+    operator: 'condition',
+    from: 'failures === void 0',
+    to: 'false',
+    reason: 'Without failures, none is thrown. The condition saves the list of keys.',
+  },
+  {
+    file: 'nodes/node.ts',
+    operator: 'condition',
+    from: 'this.connection',
+    to: 'true',
+    after: 'this.pendingDeletes.add(key); if (',
+    reason: 'Without a connection, sending fails, and the key stays pending as well.',
+  },
+  {
+    file: 'items/items.ts',
+    operator: 'condition',
+    from: 'largeWrites.length === 0',
+    to: 'false',
+    reason:
+      'The failures of no large writes add none to those of the others. The condition saves a map.',
+  },
+  {
+    file: 'items/read-items.ts',
+    operator: 'condition',
+    from: 'typeof expected === "string"',
+    to: 'false',
+    reason: 'A string has no entry in a map of objects either. The condition is for its type.',
   },
 ]

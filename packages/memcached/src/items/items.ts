@@ -70,7 +70,7 @@ export class Items {
       failures.set(index, outcome.reason)
       return undefined
     })
-    throwFailures('getWithTtl', keys, failures.size === 0 ? undefined : failures, items)
+    throwFailures('getWithTtl', keys, failures, items)
     return items
   }
 

@@ -207,17 +207,17 @@ describe('a number that is added to a counter that was read', () => {
   })
 })
 
-describe('an item that is not a counter', () => {
-  test.each<[string, number, Partial<Reply>]>([
-    ['text', -1, {}],
-    ['', -1, {}],
-    ['12', -1, { flags: flags.chunkList }],
-    [`9${' '.repeat(24)}`, -1, {}],
-    [`${max}`, 2 ** 40, {}],
-    [`-${max}`, -1, {}],
-  ])('is rejected: %j and %i', async (text, by, more) => {
+describe('an item that is not a counter, or would not be one', () => {
+  test.each<[string, number, Partial<Reply>, RegExp]>([
+    ['text', -1, {}, /value is not an integer/],
+    ['', -1, {}, /value is not an integer/],
+    ['12', -1, { flags: flags.chunkList }, /value is not an integer/],
+    [`9${' '.repeat(24)}`, -1, {}, /value is not an integer/],
+    [`${max}`, 2 ** 40, {}, /sum is not a safe integer/],
+    [`-${max}`, -1, {}, /sum is not a safe integer/],
+  ])('is rejected: %j and %i', async (text, by, more, message) => {
     const { increment, requests } = setUp([item(text, more)])
-    await expect(increment(by)).rejects.toMatchObject(rejected)
+    await expect(increment(by)).rejects.toMatchObject({ ...rejected, message })
     expect(requests).toHaveLength(1)
   })
 })

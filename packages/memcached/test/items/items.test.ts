@@ -2,6 +2,7 @@ import type { CacheError, Payload } from '@stowage/core'
 import { BatchError } from '@stowage/core/driver'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { gate, settle } from '../../../core/test/remember/two-processes.ts'
+import { failuresOf } from '../../src/items/batch-failures.ts'
 import { Items } from '../../src/items/items.ts'
 import { ReadItems } from '../../src/items/read-items.ts'
 import type { StoreRequest } from '../../src/protocol/protocol.ts'
@@ -127,9 +128,10 @@ describe('an item', () => {
 
   test('is read if it is not a list of chunks', async () => {
     const list = item(`${'i'.repeat(24)} 1 5`, { flags: flags.chunkList })
-    const { items } = setUp((_, key) => (key === 'list' ? list : item(`of ${key}`)))
+    const { items, requests } = setUp((_, key) => (key === 'list' ? list : item(`of ${key}`)))
     expect([String(await items.get('k')), await items.get('list')]).toEqual(['of k', undefined])
     expect((await items.getMany(['k', 'list'])).map(String)).toEqual(['of k', 'undefined'])
+    expect(requests).toHaveLength(4)
   })
 
   test('that is too large is not sent, and replaces none', async () => {
@@ -203,6 +205,13 @@ describe('a call of several keys', () => {
     expect(keysOf(requests, 'deleteMany')).toEqual(['k', 'none', 'other'])
     const outcomes = await outcomesOf(items.deleteMany(['bad', ...keys]))
     expect(outcomes).toEqual(['bad: closed', true, 'bad: closed', false])
+  })
+
+  test('fails for each place of a key that has failed, and for no other', () => {
+    const failures = failuresOf(['a', 'b', 'a'], ['a', 'b'], new Map([[0, closed]]))
+    const twice = [0, 2].map((index) => [index, closed] as const)
+    expect(failures).toEqual(new Map(twice))
+    expect(failuresOf(['a'], ['a'], undefined)).toBeUndefined()
   })
 
   test('stores what is not too large, and says which is', async () => {

@@ -59,6 +59,8 @@ export function scriptedNodes(
       read: (reply: unknown, index: number) => void,
     ): Promise<Failures | undefined> => {
       const failures = new Map<number, unknown>()
+      // The end of a batch is a request as well.
+      if (list.length === 0) requests.push([command])
       for (const [index, each] of list.entries()) {
         try {
           const reply = (await replyTo(command, each)) as Reply
