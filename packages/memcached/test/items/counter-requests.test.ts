@@ -217,7 +217,10 @@ describe('an item that is not a counter, or would not be one', () => {
     [`-${max}`, -1, {}, /sum is not a safe integer/],
   ])('is rejected: %j and %i', async (text, by, more, message) => {
     const { increment, requests } = setUp([item(text, more)])
-    await expect(increment(by)).rejects.toMatchObject({ ...rejected, message })
+    await expect(increment(by)).rejects.toMatchObject({
+      ...rejected,
+      message: expect.stringMatching(message),
+    })
     expect(requests).toHaveLength(1)
   })
 })

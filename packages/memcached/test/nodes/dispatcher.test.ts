@@ -200,9 +200,15 @@ describe('a command for several keys', () => {
       return new Map([[1, new Error('not stored')]])
     })
     expect([...(failures?.keys() ?? [])].sort()).toEqual([0, 2, 3, 4])
-    expect(failures?.get(2)).toMatchObject({ key: 'a2', message: /not stored/ })
-    expect(failures?.get(3)).toMatchObject({ key: 'none', message: noNode })
-    expect(failures?.get(4)).toMatchObject({ key: 'down2', message: /refused/ })
+    expect(failures?.get(2)).toMatchObject({
+      key: 'a2',
+      message: expect.stringMatching(/not stored/),
+    })
+    expect(failures?.get(3)).toMatchObject({ key: 'none', message: expect.stringMatching(noNode) })
+    expect(failures?.get(4)).toMatchObject({
+      key: 'down2',
+      message: expect.stringMatching(/refused/),
+    })
   })
 
   test('waits until the nodes are known', async () => {
@@ -216,7 +222,10 @@ describe('a command for several keys', () => {
     expect(state.readies).toBe(1)
     const failing = setUp([], () => Promise.reject(new Error('no endpoint')))
     const call = failing.dispatcher.sendGroups('op', ['a1'], async () => undefined)
-    await expect(call).rejects.toMatchObject({ operation: 'op', message: /no endpoint/ })
+    await expect(call).rejects.toMatchObject({
+      operation: 'op',
+      message: expect.stringMatching(/no endpoint/),
+    })
   })
 
   test('reads the items of all nodes in the order of the keys', async () => {
