@@ -585,4 +585,10 @@ export const equivalents = [
     to: 'false',
     reason: 'A string has no entry in a map of objects either. The condition is for its type.',
   },
+  {
+    file: 'discovery/poller.ts',
+    operator: 'order',
+    from: 'this.#pause.abort(); await this.#inFlight;',
+    reason: 'A pause that ends while a poll is in flight starts none.',
+  },
 ]

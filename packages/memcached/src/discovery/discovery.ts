@@ -69,7 +69,6 @@ export class Discovery {
    */
   async ready(): Promise<Nodes> {
     if (this.#nodes === undefined) {
-      this.#lifecycle.assertOpen('discovery')
       // Waits for a turn of the event loop, so that a loop of retries does not keep timers and sockets waiting.
       await (this.#hasJustFailed() ? nextTurn() : this.#poller.pollNow())
       this.#lifecycle.assertOpen('discovery')

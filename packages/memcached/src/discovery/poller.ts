@@ -44,7 +44,7 @@ export class Poller {
   pollSoon(): void {
     if (this.#isEarly || this.#isClosed) return
     this.#isEarly = true
-    if (this.#inFlight === undefined) this.#schedule()
+    this.#schedule()
   }
 
   /** Stops the interval. Resolves when no poll is in flight. */

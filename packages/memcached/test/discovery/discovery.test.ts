@@ -143,6 +143,24 @@ describe('when the first query fails', () => {
     expect(nodeLists.length).toBe(1)
   })
 
+  test('queries again after a second, also while early polls are less frequent', async () => {
+    const lookup = vi.fn(() => Promise.reject(new Error('no such host')))
+    const discovery = discover(1, { lookup })
+    const fails = () => expect(discovery.ready()).rejects.toThrow('no such host')
+    await fails()
+    for (let second = 1; second < 30; second++) {
+      await clock.advance(1_000)
+      await settle()
+    }
+    expect(lookup).toHaveBeenCalledTimes(30)
+    await clock.advance(999)
+    await fails()
+    expect(lookup).toHaveBeenCalledTimes(30)
+    await clock.advance(1)
+    await fails()
+    expect(lookup).toHaveBeenCalledTimes(31)
+  })
+
   test('retries in the background', async () => {
     const endpoint = await startEndpoint()
     endpoint.refuseConnections = true

@@ -121,11 +121,24 @@ test('close() waits for the poll in flight and stops the interval', async () => 
   pollMs = 500
   const poller = createPoller()
   void poller.pollNow()
-  const closed = poller.close()
-  await clock.advance(500)
+  let isClosed = false
+  const closed = poller.close().then(() => {
+    isClosed = true
+  })
+  await clock.advance(499)
+  expect(isClosed).toBe(false)
+  await clock.advance(1)
   await closed
   poller.pollSoon()
   await clock.advance(600_000)
   expect(polls).toEqual([0])
+  expect(clock.sleeping).toBe(0)
+})
+
+test('close() ends the pause before the next poll', async () => {
+  const poller = createPoller()
+  await poller.pollNow()
+  expect(clock.sleeping).toBe(1)
+  await poller.close()
   expect(clock.sleeping).toBe(0)
 })
