@@ -591,4 +591,10 @@ export const equivalents = [
     from: 'this.#pause.abort(); await this.#inFlight;',
     reason: 'A pause that ends while a poll is in flight starts none.',
   },
+  {
+    file: 'nodes/node.ts',
+    operator: 'order',
+    from: 'clearTimeout(this.#retryTimer); await this.#attempt',
+    reason: 'No attempt is planned while another one is in flight.',
+  },
 ]

@@ -5,7 +5,7 @@ import type { Connection } from '../../src/connection/connection.ts'
 import { Node, type NodeOptions, type NodeState } from '../../src/nodes/node.ts'
 import { readExists } from '../../src/protocol/status-replies.ts'
 import { timeoutMs, useProxiedServer } from './proxied-server.ts'
-import { replyTooMuchOnce, startTextServer } from './text-server.ts'
+import { replyToHandshake, replyTooMuchOnce, startTextServer } from './text-server.ts'
 
 const backend = useProxiedServer(['-I', '2m'])
 
@@ -242,6 +242,16 @@ describe('the deletes of a node', () => {
     expect(await exists(node, 'a')).toBe(false)
     const failures = await (await node.connect()).deleteMany('delete', ['a'], readExists)
     expect(failures).toBeUndefined()
+  })
+
+  test('keep it down while the server rejects them', async () => {
+    const server = await startTextServer((line) =>
+      line.startsWith('md ') ? 'SERVER_ERROR busy' : replyToHandshake(line),
+    )
+    const { node } = create({ protocol: 'meta', retryIntervalMs: 60_000 }, server.port)
+    node.deleteLater('a')
+    await expect(node.connect()).rejects.toThrow('busy')
+    expect(node.state).toBe('down')
   })
 })
 

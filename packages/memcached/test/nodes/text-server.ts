@@ -24,12 +24,18 @@ export async function startTextServer(replyTo: (line: string) => string | undefi
 
 export const isVersion = (line: string): boolean => line === 'version'
 
-/** The replies to the first commands of a client. The last one comes with one to a request that was not sent. */
+/** The replies to the first commands of a client. */
+export function replyToHandshake(line: string): string {
+  if (isVersion(line)) return 'VERSION 1.6.9'
+  if (line === 'stats settings') return 'STAT item_size_max 1048576\r\nEND'
+  return line === 'mn' ? 'MN' : 'EN'
+}
+
+/** The same. The last one to the first client comes with one to a request that was not sent. */
 export function replyTooMuchOnce(): (line: string) => string {
   let noops = 0
   return (line) => {
-    if (isVersion(line)) return 'VERSION 1.6.9'
-    if (line === 'stats settings') return 'STAT item_size_max 1048576\r\nEND'
-    return line === 'mn' ? `MN${++noops === 2 ? '\r\nHD' : ''}` : 'EN'
+    const isLast = line === 'mn' && ++noops === 2
+    return replyToHandshake(line) + (isLast ? '\r\nHD' : '')
   }
 }
