@@ -544,6 +544,8 @@ export const equivalents = [
     to: 'true',
     reason:
       'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
     file: 'items/counters.ts',
     operator: '<',
     from: 'total < by',
