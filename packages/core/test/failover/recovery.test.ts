@@ -112,7 +112,7 @@ describe('the way back', () => {
       },
     ],
   ])('what is written while a generation begins is unsettled in that: %s', async (_, begin) => {
-    const setup = setUp({ hasScan: false })
+    const setup = setUp({ hasScan: false, isShared: false })
     const { recovery, state, items, next } = setup
     const used = 'mjuohs03.EMMm5HCm'
     await items.set('p:~generation', 'mjuohs04.adG4v7T-')
@@ -120,19 +120,29 @@ describe('the way back', () => {
     recovery.drain.unsettled.noteId('p:~generation', used)
     recovery.noteWrite(`p:${used}:before`)
     state.before = (call) => {
-      if (call.startsWith('compareAndSet')) recovery.noteWrite(`p:${used}:k`)
+      if (call.startsWith('compareAndSet')) {
+        for (const key of [`p:${used}:k`, 'other']) recovery.noteWrite(key)
+      }
+      // The caches know the generation.
+      if (call.startsWith('delete ')) recovery.noteWrite(`p:${used}:after`)
     }
     while (String(items.get('p:~generation')).startsWith('mjuohs04')) await next(100)
     const prefix = `p:${items.get('p:~generation')}:`
-    const readsFallback = () => ['k', 'before'].map((key) => recovery.readsFallback(prefix + key))
-    expect(readsFallback()).toEqual([true, false])
+    const readsFallback = () =>
+      [`${prefix}k`, `${prefix}before`, `${prefix}after`, 'other'].map((key) =>
+        recovery.readsFallback(key),
+      )
+    expect(readsFallback()).toEqual([true, false, false, false])
     // Another process has loaded it before.
     await items.set(`${prefix}k`, 'old')
-    await next(200)
+    const events = await next(200)
     expect(items.get(`${prefix}k`)).toBeUndefined()
-    recovery.noteWrite(`p:${used}:k`)
-    await next(200)
-    expect(readsFallback()).toEqual([false, false])
+    events.push(...(await next(400)))
+    const deletions = events.filter((event) => /delete/.test(event)).map((event) => event.slice(4))
+    expect(deletions).toEqual([
+      ...[`delete ${prefix}k`, `delete ${prefix}k`, `fallback deletes ${prefix}k`],
+    ])
+    expect(readsFallback()).toEqual([false, false, false, false])
   })
 
   test('after a few failures deletes what they may have changed, twice', async () => {

@@ -182,4 +182,65 @@ describe('a value that is not kept', () => {
     expect(value).toBe('loaded')
     expect(calls.filter((call) => call.includes('~tag'))).toEqual([])
   })
+
+  test('ends its lease although its process has written the key', async () => {
+    const { b, backend, clock } = await withStaleValue()
+    const delay = async (call: () => unknown) => {
+      await settle()
+      return call()
+    }
+    const { cache: a } = intercepted(backend, 'compareAndSet', delay, clock)
+    const loaded = gate<string>()
+    const loading = a.remember('k', stale, () => loaded.opened)
+    await settle()
+    expect(backend.get('~refresh:k')).toBeDefined()
+    await a.set('k', 'new')
+    loaded.open('old')
+    await loading
+    expect([await b.get('k'), backend.get('~refresh:k')]).toEqual(['new', undefined])
+  })
+
+  test('is loaded again for callers that joined it, if it cannot be stored', async () => {
+    const { backend } = twoProcesses()
+    const { cache } = intercepted(backend, 'compareAndSet', () => {
+      throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'compareAndSet' })
+    })
+    const loaded = gate()
+    let calls = 0
+    const load = async () => {
+      const call = ++calls
+      await loaded.opened
+      return call
+    }
+    const early = cache.remember('k', {}, load)
+    await settle()
+    const late = cache.remember('k', {}, load)
+    await settle()
+    loaded.open()
+    expect(await Promise.all([early, late])).toEqual([1, 2])
+  })
+})
+
+test('a tagged value is given to callers that joined its load, unless a tag has been invalidated', async () => {
+  const { a, b } = twoProcesses()
+  const loadTogether = async (during: () => Promise<unknown>) => {
+    const loaded = gate()
+    let calls = 0
+    const load = async () => {
+      const call = ++calls
+      await loaded.opened
+      return call
+    }
+    const options = { tags: ['s', 't'] }
+    const early = a.remember('k', options, load)
+    await settle()
+    const late = a.remember('k', options, load)
+    await during()
+    loaded.open()
+    const values = await Promise.all([early, late])
+    await a.delete('k')
+    return values
+  }
+  expect(await loadTogether(settle)).toEqual([1, 1])
+  expect(await loadTogether(() => b.invalidateTags('t'))).toEqual([1, 2])
 })

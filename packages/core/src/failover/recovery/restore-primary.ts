@@ -81,16 +81,11 @@ export async function raiseGeneration(
   const isKept = (key: string, index: number) =>
     current !== undefined && unsettled.hasUsedOnly(key, current.text, fallbackIds[index]?.text)
   if (keys.every(isKept)) return copies
-  const usedIds = [
-    ...fallbackIds,
-    ...keys.flatMap((key) => [...unsettled.usedIds(key)].map(parseId)),
-  ]
+  const usedIds = keys.flatMap((key) => [...unsettled.usedIds(key)].map(parseId))
+  const ids = [...fallbackIds, ...usedIds].filter((id) => id !== undefined)
   // Newer than all that this process knows: it would restore one that is newer.
-  const next = createIdAfter(newestOf([current, ...usedIds]), 0)
-  unsettled.noteRaised(
-    usedIds.flatMap((id) => id?.text ?? []),
-    next.text,
-  )
+  const next = createIdAfter(newestOf([current, ...ids]), 0)
+  for (const { text } of ids) unsettled.noteRaised(text, next.text)
   return Promise.allSettled(
     copies.map(async (copy, index) => {
       if (copy.status === 'rejected') throw copy.reason

@@ -45,9 +45,9 @@ export class UnsettledKeys {
     else ids.add(id)
   }
 
-  /** Records that a generation has begun in the primary store, in the place of those that this process has used. */
-  noteRaised(usedIds: readonly string[], id: string): void {
-    for (const used of usedIds) this.#raisedIds.set(used, id)
+  /** Records that a generation has begun in the primary store, in the place of one that this process has used. */
+  noteRaised(used: string, id: string): void {
+    this.#raisedIds.set(used, id)
   }
 
   /** The key with the ids of the generations that have begun; `undefined` if it contains none that has ended. */
