@@ -84,6 +84,13 @@ test.each([
   expect(problems(text)).toEqual(['1 waits'])
 })
 
+test.each([
+  ['expect(error).toMatchObject({ message: /down/ })'],
+  ["expect(error).toMatchObject({\n  code: 'x',\n  message: /down/,\n})", 3],
+])('refuses a comparison that any text meets: %j', (text, line = 1) => {
+  expect(problems(text)).toEqual([`${line} accepts`])
+})
+
 test('accepts lower bounds, running time, polls, waits with a timeout, manual clocks and comments', () => {
   const lines = [
     'expect(performance.now() - start).toBeGreaterThan(5)',
@@ -103,6 +110,8 @@ test('accepts lower bounds, running time, polls, waits with a timeout, manual cl
     'await vi.waitUntil(async () => {',
     '  return isMet()',
     '}, 20_000)',
+    'expect(error).toMatchObject({ message: expect.stringMatching(/down/) })',
+    'expect(withText({ message: /down/ }))',
   ]
   expect(problems(...lines)).toEqual([])
 })

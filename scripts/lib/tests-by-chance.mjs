@@ -1,5 +1,5 @@
 // Finds what makes a test pass or fail by chance: an expectation about elapsed time, a sleep that waits for something to
-// happen, a wait that ends after a second, and tests that are left out.
+// happen, a wait that ends after a second, tests that are left out, and a comparison that is always met.
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { filesIn } from './files.mjs'
@@ -13,6 +13,8 @@ const remedies = {
     'sleeps. Wait for an event, or poll for the condition: a test must also pass if its sleeps take seconds longer.',
   wait: 'waits for a second at most. Use expect.poll, or give vi.waitFor a timeout.',
   leftOut: 'leaves tests out, or runs only some.',
+  pattern:
+    'accepts any text: toMatchObject compares the fields of a regular expression, which has none. Use expect.stringMatching.',
 }
 
 const difference = /\b(?:Date|performance)\.now\(\)\s*-|-\s*(?:Date|performance)\.now\(\)/
@@ -66,6 +68,7 @@ function problemsIn(text) {
     if (isSleep(code) && !isPoll(lines, index)) kinds.push('sleep')
     if (isShortWait(lines, index)) kinds.push('wait')
     if (leavesOut(code)) kinds.push('leftOut')
+    if (matchesPattern(lines, index)) kinds.push('pattern')
     return kinds.map((kind) => ({ line, kind }))
   })
 }
@@ -147,6 +150,14 @@ function isShortWait(lines, index) {
     if (char === ',' && depth === 1) return false
   }
   return false
+}
+
+/** Whether a regular expression is a value of the object that `toMatchObject` compares with. */
+function matchesPattern(lines, index) {
+  if (!/\w: \/[^/*\s]/.test(lines[index])) return false
+  return [lines[index], ...surroundingHeaders(lines, index)].some((code) =>
+    /\btoMatchObject\(/.test(code),
+  )
 }
 
 /** The lines that begin the blocks around this one, up to that of its function. */
