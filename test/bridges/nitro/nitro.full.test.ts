@@ -93,7 +93,8 @@ describe.each(Object.keys(backends))('Nitro on %s', (driver) => {
     const variables = { CACHE_DRIVER: driver, ...backend.variables }
     const [first, second] = await Promise.all([start(variables), start(variables)])
     for (const path of ['/function?id=1', '/handler']) {
-      expect(await second(path)).toBe(await storedBy(first, path))
+      const stored = await storedBy(first, path)
+      expect(await second(path)).toBe(stored)
     }
     const rule = await first('/rule')
     await expect.poll(() => second('/rule')).not.toBe(rule)
