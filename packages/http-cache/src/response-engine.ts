@@ -165,7 +165,10 @@ export class ResponseEngine {
     let target: FillTarget = { baseKey: keys.key, key: found.key, vary: found.vary }
     let refresh = found.stored !== undefined
     const refreshing = refresh ? this.#refreshing.get(target.key) : undefined
-    if (refreshing !== undefined && (await this.#isAnswered(exchange, target.key, refreshing)))
+    if (
+      refreshing !== undefined &&
+      (await this.#answerAfterRefresh(exchange, target.key, refreshing))
+    )
       return
     const endRefresh = refresh ? this.#beginRefresh(target.key) : undefined
     let wasAbandoned = false
@@ -219,7 +222,11 @@ export class ResponseEngine {
    * Waits for the request of this process that refreshes the response, and answers this one with what is stored then, or with
    * its handler if that is to run for each request. Returns false if another request has to refresh it.
    */
-  async #isAnswered(exchange: Exchange, key: string, refreshing: Promise<void>): Promise<boolean> {
+  async #answerAfterRefresh(
+    exchange: Exchange,
+    key: string,
+    refreshing: Promise<void>,
+  ): Promise<boolean> {
     const waitMs = exchange.mayBeSentStale ? staleWaitMs : this.#options.waitMs
     const leave = this.#clients.join(key, exchange.request.socket)
     const isOver = await endsWithin(refreshing, waitMs).finally(leave)
