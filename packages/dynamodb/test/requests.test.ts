@@ -133,10 +133,10 @@ describe.each(transports)('requests (%s)', (transport) => {
     const causes = await Promise.all(keys.map((key) => causeOf(store.increment(key, 1))))
     server.decide = () => incremented
     await vi.waitFor(() => store.increment('last', 1), 20_000)
-    // The connections carry three requests each at most in that time, and fewer on a slow machine.
     const sent = server.keys.filter((key) => key !== 'last')
-    expect(sent.length).toBeLessThanOrEqual(3 * connections)
+    // The connections carry three requests each in that time.
     const notSent = keys.filter((_, index) => Object(causes[index]).wasSent === false)
+    expect(notSent.length).toBeGreaterThan(0)
     expect(sent.filter((key) => notSent.includes(key))).toEqual([])
   })
 
