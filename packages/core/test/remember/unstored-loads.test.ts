@@ -31,6 +31,36 @@ async function withStaleValue() {
   return processes
 }
 
+/**
+ * What two calls receive, of which the second one joins the load of the first. Their loader returns the number of its call.
+ *
+ * @param begin called by the loader first
+ * @param during called before the loader returns
+ */
+async function loadTogether(
+  cache: Cache,
+  {
+    options = {} as { readonly tags?: readonly string[] },
+    begin = (_: LoadContext<number>): void => {},
+    during = settle as () => Promise<unknown>,
+  } = {},
+) {
+  const loaded = gate()
+  let calls = 0
+  const load = async (context: LoadContext<number>) => {
+    const call = ++calls
+    begin(context)
+    await loaded.opened
+    return call
+  }
+  const early = cache.remember('k', options, load)
+  await settle()
+  const late = cache.remember('k', options, load)
+  await during()
+  loaded.open()
+  return Promise.all([early, late])
+}
+
 describe('a loader that finds no value any more', () => {
   test('deletes the stale one', async () => {
     const { a, backend } = await withStaleValue()
@@ -102,22 +132,11 @@ describe('a value that is not kept', () => {
   })
 
   test('is loaded again for callers that joined after its loader had added a tag', async () => {
-    const { a } = twoProcesses()
-    const loaded = gate()
-    let calls = 0
-    const load = async (context: LoadContext<number>) => {
-      const call = ++calls
+    const begin = (context: LoadContext<number>) => {
       context.addTags('t')
       context.skip()
-      await loaded.opened
-      return call
     }
-    const early = a.remember('k', {}, load)
-    await settle()
-    const late = a.remember('k', {}, load)
-    await settle()
-    loaded.open()
-    expect(await Promise.all([early, late])).toEqual([1, 2])
+    expect(await loadTogether(twoProcesses().a, { begin })).toEqual([1, 2])
   })
 
   test('is loaded again for callers that joined it, if the end of its lease fails', async () => {
@@ -126,21 +145,8 @@ describe('a value that is not kept', () => {
     const { cache } = intercepted(backend, 'compareAndSet', () => {
       throw failure
     })
-    const loaded = gate()
-    let calls = 0
-    const load = async (context: LoadContext<number>) => {
-      const call = ++calls
-      context.skip()
-      await loaded.opened
-      return call
-    }
     const errors = await eventsDuring('stowage:error', async () => {
-      const early = cache.remember('k', {}, load)
-      await settle()
-      const late = cache.remember('k', {}, load)
-      await settle()
-      loaded.open()
-      expect(await Promise.all([early, late])).toEqual([1, 2])
+      expect(await loadTogether(cache, { begin: (context) => context.skip() })).toEqual([1, 2])
     })
     expect(errors).toContainEqual(expect.objectContaining({ key: 'k', error: failure }))
   })
@@ -205,42 +211,15 @@ describe('a value that is not kept', () => {
     const { cache } = intercepted(backend, 'compareAndSet', () => {
       throw new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'compareAndSet' })
     })
-    const loaded = gate()
-    let calls = 0
-    const load = async () => {
-      const call = ++calls
-      await loaded.opened
-      return call
-    }
-    const early = cache.remember('k', {}, load)
-    await settle()
-    const late = cache.remember('k', {}, load)
-    await settle()
-    loaded.open()
-    expect(await Promise.all([early, late])).toEqual([1, 2])
+    expect(await loadTogether(cache)).toEqual([1, 2])
   })
 })
 
 test('a tagged value is given to callers that joined its load, unless a tag has been invalidated', async () => {
   const { a, b } = twoProcesses()
-  const loadTogether = async (during: () => Promise<unknown>) => {
-    const loaded = gate()
-    let calls = 0
-    const load = async () => {
-      const call = ++calls
-      await loaded.opened
-      return call
-    }
-    const options = { tags: ['s', 't'] }
-    const early = a.remember('k', options, load)
-    await settle()
-    const late = a.remember('k', options, load)
-    await during()
-    loaded.open()
-    const values = await Promise.all([early, late])
-    await a.delete('k')
-    return values
-  }
-  expect(await loadTogether(settle)).toEqual([1, 1])
-  expect(await loadTogether(() => b.invalidateTags('t'))).toEqual([1, 2])
+  const options = { tags: ['s', 't'] }
+  expect(await loadTogether(a, { options })).toEqual([1, 1])
+  await a.delete('k')
+  const during = () => b.invalidateTags('t')
+  expect(await loadTogether(a, { options, during })).toEqual([1, 2])
 })

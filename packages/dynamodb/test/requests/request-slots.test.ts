@@ -32,7 +32,7 @@ test('requests that wait get a slot in order', async () => {
   expect(slots.tryAcquire()).toBe(true)
 })
 
-test('a request that waits in vain was not sent, and takes no slot', async () => {
+test('a request whose wait times out is not sent, and takes no slot', async () => {
   vi.advanceTimersByTime(1_000)
   const slots = new RequestSlots(1)
   slots.tryAcquire()
