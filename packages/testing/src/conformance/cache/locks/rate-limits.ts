@@ -182,6 +182,12 @@ export const rateLimits: readonly ConformanceCase[] = group('rate limits', {
     await fillSlots(limits[1] as ReturnType<Cache['concurrency']>, 3)
   },
 
+  'a call takes any slot that is free': async ({ newCache, newKey }) => {
+    // So many that a call which tries a random slot only cannot take all of them by chance.
+    const slots = 20
+    await fillSlots(newCache().concurrency(newKey(), { limit: slots, ttl: '1m' }), slots)
+  },
+
   'the slot of a process that has ended becomes free with its ttl': async (fixture) => {
     const [, b] = await newProcessCaches(fixture)
     const { cache, stop } = newStoppableProcess(fixture)
