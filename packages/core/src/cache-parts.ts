@@ -90,7 +90,7 @@ export class CacheParts implements CacheParent {
     this.path = parent?.path ?? ''
     const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
     this.store = ordered
-    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.keyPrefix)
+    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.storePrefix)
     this.entries = entries
     const reader = new EntryReader(entries, root, scope.tagHints)
     this.reader = reader

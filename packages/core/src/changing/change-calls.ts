@@ -21,7 +21,7 @@ const deletion = { item: undefined, ttl: undefined }
 export interface ChangeCallsContext {
   readonly entries: EntryCodec
   readonly keyspace: Keyspace
-  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'keyPrefix'>
+  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'storePrefix'>
   readonly root: CacheRoot
   readonly clock: Clock
 }
@@ -105,7 +105,7 @@ export class ChangeCalls {
     return [
       // Scopes may have equal storage keys.
       ...storageKeys.map((key) =>
-        sharedMark(root, scope.keyPrefix + key, () => this.#markedKey(key)),
+        sharedMark(root, scope.storePrefix + key, () => this.#markedKey(key)),
       ),
       ...tags.map((tag) => sharedMark(root, root.tags.keyOf(tag), () => this.#markedTag(tag))),
     ]

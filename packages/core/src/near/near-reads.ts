@@ -22,15 +22,15 @@ const primaryRead: ReadOptions = { consistency: 'strong', confirmGeneration: fal
 export class NearReads {
   readonly #store: AnyStore
   readonly #near: NearCache
-  readonly #keyPrefix: string
+  readonly #storePrefix: string
   readonly #codec: Codec | undefined
   readonly #batch: TickBatch<unknown>
 
   /** @param codec that of the items; `undefined` if they are not decoded */
-  constructor(store: AnyStore, near: NearCache, keyPrefix: string, codec: Codec | undefined) {
+  constructor(store: AnyStore, near: NearCache, storePrefix: string, codec: Codec | undefined) {
     this.#store = store
     this.#near = near
-    this.#keyPrefix = keyPrefix
+    this.#storePrefix = storePrefix
     this.#codec = codec
     this.#batch = new TickBatch((keys) => this.readMany(keys))
   }
@@ -43,7 +43,7 @@ export class NearReads {
 
   /** Returns the outcome of each key. Never rejects. */
   async readMany(keys: readonly string[]): Promise<Outcome<unknown>[]> {
-    const reads = keys.map((key) => this.#near.beginRead(this.#keyPrefix + key))
+    const reads = keys.map((key) => this.#near.beginRead(this.#storePrefix + key))
     const expiresAt = this.#near.endOfTtl()
     const outcomes = await this.#readOutcomes(keys, this.#optionsFor(reads[0]))
     return outcomes.map((outcome, index): Outcome<unknown> => {
@@ -57,7 +57,7 @@ export class NearReads {
   }
 
   #readAlone(key: string): Awaitable<unknown> {
-    const read = this.#near.beginRead(this.#keyPrefix + key)
+    const read = this.#near.beginRead(this.#storePrefix + key)
     if (read === undefined) return this.#store.get(key)
     const options = this.#optionsFor(read)
     const expiresAt = this.#near.endOfTtl()

@@ -12,7 +12,7 @@ export interface NearStoreConfig {
   readonly store: AnyStore
   readonly near: NearCache
   /** What the store adds to its keys, without the ids of generations. */
-  readonly keyPrefix: string
+  readonly storePrefix: string
   /** Decodes the items. Without one, reads return them as the store does. */
   readonly codec: Codec | undefined
   readonly time: Pick<BackendTime, 'peek'>
@@ -27,17 +27,17 @@ export class NearStore extends StoreDecorator {
   readonly #codec: Codec | undefined
   readonly #time: Pick<BackendTime, 'peek'>
   readonly #near: NearCache
-  readonly #keyPrefix: string
+  readonly #storePrefix: string
   readonly #reads: NearReads
 
   constructor(config: NearStoreConfig) {
-    const { store, near, keyPrefix, codec, time } = config
+    const { store, near, storePrefix, codec, time } = config
     super(store)
     this.#codec = codec
     this.#time = time
     this.#near = near
-    this.#keyPrefix = keyPrefix
-    this.#reads = new NearReads(store, near, keyPrefix, codec)
+    this.#storePrefix = storePrefix
+    this.#reads = new NearReads(store, near, storePrefix, codec)
   }
 
   override get(key: string, options?: ReadOptions): Awaitable<unknown> {
@@ -105,17 +105,17 @@ export class NearStore extends StoreDecorator {
   }
 
   override async clear(): Promise<void> {
-    this.#near.dropPrefix(this.#keyPrefix)
+    this.#near.dropPrefix(this.#storePrefix)
     try {
       await this.inner.clear()
     } finally {
-      this.#near.endClear(this.#keyPrefix)
+      this.#near.endClear(this.#storePrefix)
     }
   }
 
   /** An entry of another codec is not returned, nor a stale one: another process may have refreshed it. */
   #find(key: string): DecodedItem | undefined {
-    const item = this.#near.find(this.#keyPrefix + key)
+    const item = this.#near.find(this.#storePrefix + key)
     if (item === undefined || item.codec !== this.#codec) return undefined
     return item.freshUntil === undefined || this.#isFresh(item.freshUntil) ? item : undefined
   }
@@ -150,7 +150,7 @@ export class NearStore extends StoreDecorator {
     call: () => Awaitable<T>,
     mayChange: (result: T) => boolean = always,
   ): Awaitable<T> {
-    const nearKeys = keys.map((key) => this.#keyPrefix + key)
+    const nearKeys = keys.map((key) => this.#storePrefix + key)
     this.#near.drop(nearKeys)
     const end = (result: T) => {
       this.#near.drop(nearKeys)

@@ -54,7 +54,7 @@ export class CacheRoot {
     this.audit = audit
     this.directStore = store as unknown as AnyStore
     this.primaryStore = primaryOf(this.directStore)
-    this.store = this.withNear({ store, keyPrefix: '' }, undefined)
+    this.store = this.withNear({ store, storePrefix: '' }, undefined)
     this.tags = new TagVersions(this.store, reservedKeys(store, prefix, 'tag'), this.time)
     const { ttlStep, timeError = ttlStep } = store.limits
     this.clockUncertainty = Math.max(minClockUncertainty, 2 * timeError)
@@ -69,13 +69,13 @@ export class CacheRoot {
 
   /** The store of a scope with the near cache in front of it, or the store itself if there is none. */
   withNear(
-    { store, keyPrefix }: { readonly store: CacheStore | AnyStore; readonly keyPrefix: string },
+    { store, storePrefix }: { readonly store: CacheStore | AnyStore; readonly storePrefix: string },
     codec: Codec | undefined,
   ): AnyStore {
     const inner = store as AnyStore
     const { near, time } = this
     if (near === undefined) return inner
-    return new NearStore({ store: inner, near, keyPrefix, codec, time })
+    return new NearStore({ store: inner, near, storePrefix, codec, time })
   }
 
   /** The codec for what is read from a store behind the near cache. */

@@ -27,7 +27,7 @@ export class CacheScope {
   /** The order of the calls of all caches for keys with a write that has to read something first. */
   readonly order: KeyOrder = new KeyOrder()
   /** The prefixes that the store adds to its keys, without the ids of their generations. */
-  readonly keyPrefix: string
+  readonly storePrefix: string
   /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
   readonly updates: KeyedQueue = new KeyedQueue()
   /** The store without generations, which has their ids. */
@@ -57,10 +57,10 @@ export class CacheScope {
     closeStore: () => Promise<void>,
     activeLoads: ActiveLoads,
     generation?: Generation,
-    keyPrefix = '',
+    storePrefix = '',
   ) {
     this.store = store
-    this.keyPrefix = keyPrefix
+    this.storePrefix = storePrefix
     this.#innermost = innermost
     this.#generation = generation
     this.#lifecycle = lifecycle
@@ -97,7 +97,7 @@ export class CacheScope {
       this.#closeStore,
       this.activeLoads,
       generation,
-      this.keyPrefix + prefix,
+      this.storePrefix + prefix,
     )
     this.#prefixes.set(prefix, new WeakRef(scope))
     this.#collected ??= new FinalizationRegistry((collected) => this.#forget(collected))
@@ -123,42 +123,42 @@ export class CacheScope {
     for (const flights of this.#flightGroups.all) flights.invalidate(key)
   }
 
-  /** The same for every key that begins with `keyPrefix`, also in the scopes below this one. */
-  invalidateAllLoads(keyPrefix: string): void {
+  /** The same for every key that begins with `prefix`, also in the scopes below this one. */
+  invalidateAllLoads(prefix: string): void {
     // Also of other keys: to try them again costs each a request.
     this.hitForMiss.clear()
-    for (const flights of this.#flightGroups.all) flights.invalidateAll(keyPrefix)
-    for (const [prefix, scope] of this.#prefixes) {
-      if (prefix.startsWith(keyPrefix)) scope.deref()?.invalidateAllLoads('')
+    for (const flights of this.#flightGroups.all) flights.invalidateAll(prefix)
+    for (const [inner, scope] of this.#prefixes) {
+      if (inner.startsWith(prefix)) scope.deref()?.invalidateAllLoads('')
     }
   }
 
-  /** Call it when another process has cleared `keyPrefix`: the ids of its generations are read again. */
-  expireGenerations(keyPrefix: string): void {
+  /** Call it when another process has cleared `prefix`: the ids of its generations are read again. */
+  expireGenerations(prefix: string): void {
     this.#generation?.expire()
-    for (const [prefix, scope] of this.#prefixes) {
-      if (keyPrefix === '') scope.deref()?.expireGenerations('')
-      else if (keyPrefix.startsWith(prefix)) {
-        scope.deref()?.expireGenerations(keyPrefix.slice(prefix.length))
+    for (const [inner, scope] of this.#prefixes) {
+      if (prefix === '') scope.deref()?.expireGenerations('')
+      else if (prefix.startsWith(inner)) {
+        scope.deref()?.expireGenerations(prefix.slice(inner.length))
       }
     }
   }
 
   /**
-   * The writes of loaded values, and of values with tags, that are in flight for keys that begin with `keyPrefix`, and for
+   * The writes of loaded values, and of values with tags, that are in flight for keys that begin with `prefix`, and for
    * those of the prefixes below.
    */
-  writesInFlight(keyPrefix: string): Promise<unknown>[] {
+  writesInFlight(prefix: string): Promise<unknown>[] {
     const writes: Promise<unknown>[] = []
-    this.#collectWrites(keyPrefix, writes)
+    this.#collectWrites(prefix, writes)
     return writes
   }
 
-  #collectWrites(keyPrefix: string, writes: Promise<unknown>[]): void {
-    for (const flights of this.#flightGroups.all) writes.push(...flights.writeBacks(keyPrefix))
-    if (!this.order.isIdle) writes.push(this.order.settled(keyPrefix))
-    for (const [prefix, scope] of this.#prefixes) {
-      const below = prefix.startsWith(keyPrefix) ? scope.deref() : undefined
+  #collectWrites(prefix: string, writes: Promise<unknown>[]): void {
+    for (const flights of this.#flightGroups.all) writes.push(...flights.writeBacks(prefix))
+    if (!this.order.isIdle) writes.push(this.order.settled(prefix))
+    for (const [inner, scope] of this.#prefixes) {
+      const below = inner.startsWith(prefix) ? scope.deref() : undefined
       if (below !== undefined) below.#collectWrites('', writes)
     }
   }

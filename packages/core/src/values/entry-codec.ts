@@ -77,23 +77,23 @@ export class EntryCodec {
   readonly store: AnyStore
   readonly #codec: ItemCodec
   readonly #cache: string
-  readonly #keyPrefix: string
+  readonly #storePrefix: string
 
   /**
-   * @param keyPrefix added to each storage key for the codec: the prefixes that the store adds itself, without the ids
+   * @param storePrefix added to each storage key for the codec: the prefixes that the store adds itself, without the ids
    * of their generations
    */
-  constructor(store: CacheStore | AnyStore, codec: Codec, cache: string, keyPrefix: string) {
+  constructor(store: CacheStore | AnyStore, codec: Codec, cache: string, storePrefix: string) {
     // The codec matches the store from here on, so the item type need not be tracked any further.
     this.store = store as AnyStore
     this.#codec = store.payload === 'entry' ? byReference : (codec as ItemCodec)
     this.#cache = cache
-    this.#keyPrefix = keyPrefix
+    this.#storePrefix = storePrefix
   }
 
   /** The same for another store of the same items. */
   over(store: AnyStore): EntryCodec {
-    return new EntryCodec(store, this.#codec as Codec, this.#cache, this.#keyPrefix)
+    return new EntryCodec(store, this.#codec as Codec, this.#cache, this.#storePrefix)
   }
 
   /** Decodes bytes without a copy. The caller does not modify them. */
@@ -103,7 +103,7 @@ export class EntryCodec {
     // A memory returns the same item each time.
     const decode = this.store.processLocal === true ? decodingBytesOnce(decodeShared) : decodeShared
     const codec = { ...this.#codec, decode }
-    return new EntryCodec(this.store, codec as Codec, this.#cache, this.#keyPrefix)
+    return new EntryCodec(this.store, codec as Codec, this.#cache, this.#storePrefix)
   }
 
   /** @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec cannot decode counters */
@@ -130,7 +130,7 @@ export class EntryCodec {
       const isOtherCodec = JsonText.is(value) && this.#codec.plainJson !== true
       const encoded = isOtherCodec ? value.parse() : value
       const entry = facts === undefined ? { value: encoded } : { value: encoded, facts }
-      return this.#codec.encode(entry, this.#keyPrefix + key)
+      return this.#codec.encode(entry, this.#storePrefix + key)
     } catch (error) {
       throw CacheError.is(error)
         ? CacheError.forCall(error, { store: this.store.name, key })
@@ -140,13 +140,13 @@ export class EntryCodec {
 
   /** Returns the value of an item that was not read from the store. Publishes nothing. */
   valueOf<T>(key: string, item: unknown): T {
-    return this.#codec.decode(item, this.#keyPrefix + key)?.value as T
+    return this.#codec.decode(item, this.#storePrefix + key)?.value as T
   }
 
   /** Returns the entry of an item that was read. `undefined` for a miss, and for a corrupt item, which is published. */
   decode(key: string, item: unknown): Entry | undefined {
     if (item === undefined || isMark(item)) return undefined
-    const entry = this.#codec.decode(item, this.#keyPrefix + key)
+    const entry = this.#codec.decode(item, this.#storePrefix + key)
     if (entry === undefined && channels.corrupt.hasSubscribers) {
       channels.corrupt.publish(this.event(key))
     }

@@ -48,7 +48,7 @@ async function setUp({ hasTtl = false, isAsync = false }: Setting = {}) {
   let time: number | undefined = 0
   const create = (own: Codec | undefined) =>
     new NearStore({
-      ...{ store: observed as unknown as AnyStore, near, keyPrefix: 'p:', codec: own },
+      ...{ store: observed as unknown as AnyStore, near, storePrefix: 'p:', codec: own },
       time: { peek: () => time },
     })
   near.beginRead('k')

@@ -74,8 +74,8 @@ export function conditionsOf({ method, headers }: IncomingMessage): Conditions {
   }
 }
 
-/** Longer ranges and dates are ignored as invalid. */
-const maxRange = 100
+/** Longer `Range` headers are ignored as invalid, in characters. */
+const maxRangeLength = 100
 
 /** The validators of the representation that would be sent. */
 export interface Selected {
@@ -142,7 +142,7 @@ export type ByteRange = { readonly start: number; readonly end: number } | 'unsa
 
 /** Parses a `Range` of one part (RFC 9110 section 14.1.2). Several parts, and what is invalid, are ignored. */
 export function parseRange(range: string, length: number): ByteRange | undefined {
-  if (range.length > maxRange) return undefined
+  if (range.length > maxRangeLength) return undefined
   const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/.exec(range)
   if (match === null || (match[1] === '' && match[2] === '')) return undefined
   const first = match[1] === '' ? undefined : Number(match[1])
