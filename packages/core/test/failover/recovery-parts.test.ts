@@ -560,7 +560,7 @@ describe('a drain', () => {
 
   test.each([true, false])('releases keys that are deleted twice, shared: %s', async (isShared) => {
     const { drain, run, primary, fallback, state, calls } = setUp({ isShared })
-    expect(await drain.release(0)).toEqual([])
+    expect(await drain.release(0)).toEqual({ released: [], failed: [] })
     expect(calls).toEqual([])
     for (const key of ['a', 'b']) {
       drain.unsettled.add(key, true)
@@ -569,7 +569,7 @@ describe('a drain', () => {
     await run()
     primary.set('a', 'late')
     now = 99
-    expect(await drain.release(100)).toEqual([])
+    expect(await drain.release(100)).toEqual({ released: [], failed: [] })
     now = 100
     state.before = (call) => {
       if (!call.startsWith('deleteMany')) return
@@ -577,7 +577,7 @@ describe('a drain', () => {
       const fulfilled = { status: 'fulfilled', value: undefined } as const
       throw new BatchError([fulfilled, { status: 'rejected', reason: unreachable }])
     }
-    expect(await drain.release(100)).toEqual(['a'])
+    expect(await drain.release(100)).toEqual({ released: ['a'], failed: ['b'] })
     expect([drain.unsettled.has('a'), drain.unsettled.has('b')]).toEqual([false, true])
     expect(['a', 'b'].map((key) => fallback.get(key) !== undefined)).toEqual([isShared, isShared])
   })

@@ -290,6 +290,22 @@ describe('the way back', () => {
     expect(events.includes(`300 ${settlingRead}`)).toBe(isSecond)
   })
 
+  test.each([
+    ['until the generation of the outage is replaced', 1, 400],
+    ['no longer than for others, if that generation cannot be replaced', Infinity, 3_000],
+  ])('waits %s', async (_, failures, returned) => {
+    const { recovery, state, fail, next } = setUp()
+    fail(1)
+    await next(0)
+    recovery.drain.unsettled.noteId('a:~generation', 'mjuohs18.vy8MR5Cn')
+    let calls = 0
+    state.before = (call) => {
+      if (call.startsWith('add a:~generation') && calls++ < failures) throw unreachable
+    }
+    expect(await next(returned - 10)).not.toContainEqual(expect.stringContaining(phase('partial')))
+    expect(await next(20)).toContain(`${returned} ${phase('partial')}`)
+  })
+
   test('waits until the items of the outage are dropped', async () => {
     const { fallback, fail, next } = setUp({ isShared: false })
     const dropped = gate()

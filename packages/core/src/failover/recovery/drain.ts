@@ -8,6 +8,13 @@ import { UnsettledKeys } from './unsettled-keys.ts'
 const firstKeys = 10
 const keysPerCall = 1_000
 
+interface Release {
+  /** The keys that are settled now. */
+  readonly released: readonly string[]
+  /** Those for which the next release has to try it again. */
+  readonly failed: readonly string[]
+}
+
 /**
  * Deletes keys from the primary store that were changed while it was unreachable. Never rejects: failed calls are
  * retried.
@@ -68,19 +75,17 @@ export class Drain {
     }
   }
 
-  /**
-   * Deletes keys for the second time, `ms` milliseconds after the first: late calls have been executed by then. Returns
-   * the keys that are settled now.
-   */
-  async release(ms: number): Promise<readonly string[]> {
+  /** Deletes keys for the second time, `ms` milliseconds after the first: late calls have been executed by then. */
+  async release(ms: number): Promise<Release> {
     const keys = this.unsettled.deletedBefore(ms)
-    if (keys.length === 0) return []
+    if (keys.length === 0) return { released: [], failed: [] }
     const outcomes = await restorePrimary(this.#primary, this.#fallback, this.unsettled, keys)
     const released = keys.filter((_, index) => isFulfilled(outcomes[index]))
+    const failed = keys.filter((_, index) => !isFulfilled(outcomes[index]))
     this.unsettled.release(released)
     // Nothing else keeps the item of this key up to date from now on.
     if (!this.#fallback.isShared) await this.#fallback.deleteMany(keys)
-    return released
+    return { released, failed }
   }
 
   /** Returns whether any of the keys could be deleted. */

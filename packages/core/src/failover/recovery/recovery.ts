@@ -32,7 +32,7 @@ export type SettledListener = (keys: readonly string[] | undefined) => void
 const settlingKey = '~settling'
 /** Time between two attempts to delete the journal while the primary store is used, in milliseconds. */
 const stepMs = 100
-/** How many times longer than usual a process waits for others that delete their journals. */
+/** How many times longer than usual a process settles, if others delete their journals or a generation cannot begin. */
 const maxSettlingTimes = 10
 
 /** Determines which store is used, and leads back to the primary one. Its timers do not keep the process alive. */
@@ -242,8 +242,11 @@ export class Recovery {
     if (this.drain.isIncomplete || !this.#hasSettled(settleMs) || (await this.#isAnotherSettling()))
       return
     await this.#whileGenerationsBegin(async () => {
-      await this.drain.release(settleMs)
-      if (this.phase === 'settling') await this.#return()
+      const { failed } = await this.drain.release(settleMs)
+      // In a generation that has not been replaced, the primary store may have what other processes have stored before this
+      // one made its last changes.
+      const isReplaced = !failed.some(isGenerationKey) || this.#hasWaitedTooLong
+      if (isReplaced && this.phase === 'settling') await this.#return()
     })
   }
 
@@ -281,9 +284,13 @@ export class Recovery {
     }
   }
 
+  /** A process or a key that cannot be settled must not hold up the others. */
+  get #hasWaitedTooLong(): boolean {
+    return this.#hasSettled(maxSettlingTimes * this.#settings.settleMs)
+  }
+
   async #isAnotherSettling(): Promise<boolean> {
-    // A process that cannot finish must not hold up the others.
-    if (this.#hasSettled(maxSettlingTimes * this.#settings.settleMs)) return false
+    if (this.#hasWaitedTooLong) return false
     try {
       return (await this.#primary.get(settlingKey, strongRead)) !== undefined
     } catch {
@@ -304,7 +311,7 @@ export class Recovery {
     const { settleMs } = this.#settings
     await this.drain.run(ready)
     await this.#whileGenerationsBegin(async () => {
-      this.#notifySettled(await this.drain.release(settleMs))
+      this.#notifySettled((await this.drain.release(settleMs)).released)
     })
     if (!this.#isQuiet()) return
     // Without calls, nothing has failed.
