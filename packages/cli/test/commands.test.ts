@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
+import type { Driver } from '@stowage/core/driver'
 import { standardDrivers } from '@stowage/drivers'
+import redisDriver, { type RedisOptions } from '@stowage/redis'
 import { Sessions } from '@stowage/sessions'
 import { sessionKey } from '@stowage/sessions/tools'
 import {
@@ -25,6 +27,12 @@ const sessionIds = ['first-session-id-of-ada', 'second-session-id-of-ada']
 let redis: RedisServer
 let memcached: MemcachedServer
 let dynamodb: DynamoDBDatabase
+/** What a test stores itself waits for a server that is slow. */
+const patientRedis: Driver<RedisOptions> = {
+  ...redisDriver,
+  create: (options) => redisDriver.create({ ...options, timeout: '20s' }),
+}
+const drivers = standardDrivers().register('redis', () => ({ default: patientRedis as Driver }))
 let folder: Folder
 let env: Record<string, string>
 let caches: Caches<'cache' | 'session'>
@@ -50,7 +58,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   folder = new Folder()
-  caches = await cachesFromEnv(env, standardDrivers())
+  caches = await cachesFromEnv(env, drivers)
   cache = caches.use('cache')
   const index = (session: Record<string, unknown>) => session.userId as number
   sessions = new Sessions({ cache: caches.use('session'), index, indexSecret })

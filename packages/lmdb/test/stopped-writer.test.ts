@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -46,8 +46,10 @@ describe.runIf(process.platform === 'linux')('while a process is stopped as it w
   }
 
   async function startAndStop(): Promise<void> {
-    writer = start('stop-in-write.mjs', { path })
-    while (!isStopped(writer)) await sleep(5)
+    const stopping = `${path}.stopping`
+    writer = start('stop-in-write.mjs', { path, stopping })
+    // Somebody else may stop it before.
+    while (!existsSync(stopping) || !isStopped(writer)) await sleep(5)
   }
 
   test('reads of other processes return, and their writes reject at the timeout', async () => {

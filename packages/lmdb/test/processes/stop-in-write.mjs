@@ -1,14 +1,18 @@
-// Stops itself (SIGSTOP) within a transaction: fork(stop-in-write.mjs, ['<job as JSON>']).
+// Creates a file, and stops itself (SIGSTOP), within a transaction: fork(stop-in-write.mjs, ['<job as JSON>']).
+import { writeFileSync } from 'node:fs'
 import { systemClock } from '@stowage/core'
 import { lmdb } from '@stowage/lmdb'
 
-const { path } = JSON.parse(process.argv[2] ?? '{}')
+const { path, stopping } = JSON.parse(process.argv[2] ?? '{}')
 let stops = false
 const clock = {
   ...systemClock,
   now() {
-    if (stops) process.kill(process.pid, 'SIGSTOP')
-    stops = false
+    if (stops) {
+      stops = false
+      writeFileSync(stopping, '')
+      process.kill(process.pid, 'SIGSTOP')
+    }
     return systemClock.now()
   },
 }
