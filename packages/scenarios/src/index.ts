@@ -4,6 +4,7 @@ import { exactWrites, writeThrough } from './caching/write-through.ts'
 import { changing, lostMarks } from './changes/changing.ts'
 import { batching } from './facade/batching.ts'
 import { generations } from './facade/generations.ts'
+import { memo } from './facade/memo.ts'
 import { sessionToken } from './facade/session-token.ts'
 import { failover } from './failover/failover.ts'
 import { limits } from './limits/limits.ts'
@@ -24,6 +25,7 @@ export const scenarios: {
   readonly locks: typeof locks
   readonly limits: typeof limits
   readonly batching: typeof batching
+  readonly memo: typeof memo
   readonly near: typeof near
   readonly bus: typeof bus
   readonly siblings: typeof siblings
@@ -43,6 +45,7 @@ export const scenarios: {
   locks,
   limits,
   batching,
+  memo,
   near,
   bus,
   siblings,

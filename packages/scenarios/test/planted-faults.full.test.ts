@@ -16,7 +16,7 @@ test.each(coreFaults)(
   'finds that $name',
   async ({ scenario, changes, parts = {}, firstSeed: seed, calls }) => {
     const mutant = changes === undefined ? undefined : await mutantOf(changes)
-    const replaced = mutant && { Cache: mutant.Cache, failover: mutant.failover }
+    const replaced = mutant && { Cache: mutant.Cache, failover: mutant.failover, memo: mutant.memo }
     const length = calls !== undefined && { minCalls: calls, maxCalls: calls }
     const options = {
       seed,

@@ -22,6 +22,7 @@ const {
   limits,
   failover,
   batching,
+  memo,
   sessions,
 } = scenarios
 const sessionToken = scenarios['session-token']
@@ -35,6 +36,7 @@ const everywhere = [
   limits,
   failover,
   sessionToken,
+  memo,
   sessions,
 ]
 const chosen: readonly { readonly scenario: Scenario; readonly backends: readonly string[] }[] = [

@@ -5,8 +5,9 @@ import type { PlantedFault } from './planted-fault.ts'
 const near = scenarios.near as Scenario
 const bus = scenarios.bus as Scenario
 const siblings = scenarios.siblings as Scenario
+const memo = scenarios.memo as Scenario
 
-/** Defects of near caches. */
+/** Defects of near caches and of the memo. */
 export const nearFaults: readonly PlantedFault[] = [
   {
     name: 'a near cache keeps a read that was sent before an invalidation',
@@ -176,6 +177,40 @@ export const nearFaults: readonly PlantedFault[] = [
         'this.#readAt = at;',
       ],
       ['index.js', 'this.#readAt = void 0;\n\t\tthis.#reading = void 0;', 'this.#readAt = void 0;'],
+    ],
+  },
+  {
+    name: 'a memo keeps a read that was sent during a write of its scope',
+    scenario: memo,
+    changes: [
+      [
+        'index.js',
+        'result instanceof Promise ? result.finally(() => this.#drop(keys)) : result;',
+        'result;',
+      ],
+    ],
+  },
+  {
+    name: 'a memo keeps the reads of earlier scopes',
+    scenario: memo,
+    changes: [
+      [
+        'index.js',
+        'scopes.run(/* @__PURE__ */ new Map(), work)',
+        'scopes.run(memo.reads ??= new Map(), work)',
+      ],
+    ],
+  },
+  {
+    name: 'a memo does not repeat a read',
+    scenario: memo,
+    changes: [['index.js', 'if (this.#reads.has(key)) return this.#reads.get(key);', '']],
+  },
+  {
+    name: 'a memo answers strong reads',
+    scenario: memo,
+    changes: [
+      ['index.js', 'options?.consistency === void 0 ? readsOf(inner) : void 0', 'readsOf(inner)'],
     ],
   },
 ]

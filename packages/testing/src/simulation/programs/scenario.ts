@@ -1,4 +1,4 @@
-import type { Cache, Clock, failover, InvalidationBus } from '@stowage/core'
+import type { Cache, Clock, failover, InvalidationBus, memo } from '@stowage/core'
 import type { ByteStore, withKeyOrder } from '@stowage/core/driver'
 import type { Arbitrary } from 'fast-check'
 import type { BackendTraits } from '../backend/backend.ts'
@@ -61,6 +61,7 @@ export interface ProcessContext {
   readonly Cache: typeof Cache
   readonly withKeyOrder: typeof withKeyOrder
   readonly failover: typeof failover
+  readonly memo: typeof memo
   /** What the processes of a run share besides the backend, such as a database or a mailbox. */
   readonly shared: Map<string, unknown>
   /** The next number of the sequence that orders everything, as in the history. */

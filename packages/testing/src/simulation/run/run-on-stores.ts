@@ -1,4 +1,4 @@
-import { Cache, failover, systemClock } from '@stowage/core'
+import { Cache, failover, memo, systemClock } from '@stowage/core'
 import { type ByteStore, withKeyOrder } from '@stowage/core/driver'
 import { allowShortTtls } from '@stowage/core/internal'
 import { defaultTraits } from '../backend/backend.ts'
@@ -45,6 +45,7 @@ export async function runOnStores<Call>(
       Cache,
       withKeyOrder,
       failover,
+      memo,
       shared,
       nextOrder: () => timeline.nextOrder(),
       now: () => timeline.now,

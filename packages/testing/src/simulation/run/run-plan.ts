@@ -1,4 +1,4 @@
-import { Cache, failover } from '@stowage/core'
+import { Cache, failover, memo } from '@stowage/core'
 import { withKeyOrder } from '@stowage/core/driver'
 import { allowShortTtls } from '@stowage/core/internal'
 import { Backend } from '../backend/backend.ts'
@@ -30,6 +30,8 @@ export interface Parts {
   readonly withKeyOrder?: typeof withKeyOrder | undefined
   /** @default failover of `@stowage/core` */
   readonly failover?: typeof failover | undefined
+  /** @default memo of `@stowage/core` */
+  readonly memo?: typeof memo | undefined
   readonly createTracker?: (() => ReplicationProgress) | undefined
 }
 
@@ -170,6 +172,7 @@ class PlanRun<Call> {
       Cache: parts.Cache ?? Cache,
       withKeyOrder: parts.withKeyOrder ?? withKeyOrder,
       failover: parts.failover ?? failover,
+      memo: parts.memo ?? memo,
       shared: this.#shared,
       nextOrder: () => world.nextOrder(),
       now: () => world.now,
