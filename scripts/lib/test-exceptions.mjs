@@ -46,7 +46,6 @@ const sleep = {
   'packages/core/test/remember/remember.test.ts': slowCall,
   'packages/core/test/time/suspension.test.ts': proceeds,
   'packages/dynamodb/test/faults.test.ts': slowCall,
-  'packages/dynamodb/test/requests.test.ts': slowCall,
   'packages/dynamodb/test/soak/faulty-proxy.mjs': pace,
   'packages/dynamodb/test/soak/workload.mjs': pace,
   'packages/express/test/contract/contract.test.ts': slowCall,

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { ByteStore } from '@stowage/core/driver'
 import { type DynamoDBOptions, dynamodb } from '@stowage/dynamodb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { credentials, region } from './engines.ts'
+import { credentials } from './engines.ts'
 import { type Body, exception, type FaultServer, startFaultServer } from './fault-server.ts'
 
 /** How far the server is ahead of this process. */
@@ -14,12 +14,16 @@ interface SentRequest {
 }
 
 let server: FaultServer
+/** One that no other test of this process uses: it remembers the clock of an endpoint, and a port may be used again. */
+let region: string
+let count = 0
 let sent: SentRequest[]
 const cleanups: (() => unknown)[] = []
 
-// Each test has an endpoint of its own, of which this process knows nothing yet. Nothing is forwarded.
+// Nothing is forwarded.
 beforeEach(async () => {
   server = await startFaultServer('http://127.0.0.1:9')
+  region = `test-${++count}`
   sent = []
   server.decide = (name, body) => {
     sent.push({ name, body })

@@ -78,14 +78,19 @@ function isUnleased({ isNested, settings: { lease, nested } }: Load): boolean {
 }
 
 /** Whether the value could not be kept lately, so that each process loads it for itself. */
-function isPassed({ log }: LoadHistory, { key, began, beganAt }: Load): boolean {
+function isPassed({ log }: LoadHistory, { process, key, began, beganAt }: Load): boolean {
   return log.loads.some(
     (load) =>
       load.key === key &&
       load.began < began &&
       load.endedAt > beganAt - passMs &&
-      (load.isNested || isUnkept(load)),
+      (load.isNested || isUnkept(load) || (load.process === process && hasShortLease(load))),
   )
+}
+
+/** Whether a load may lose its lease before its value is stored. After three such loads, its callers load for themselves. */
+function hasShortLease({ settings: { lease } }: Load): boolean {
+  return typeof lease === 'number'
 }
 
 function isUnkept({ settings: { outcome, nested, backoff = 0 }, endedAt }: Load): boolean {
