@@ -35,12 +35,12 @@ afterAll(async () => {
 
 const createStores: Record<string, () => Promise<CacheStore>> = {
   async redis() {
-    return redis({ url: server.url })
+    return redis({ url: server.url, timeout: '20s' })
   },
   async memcached() {
     const node = await startMemcached()
     stops.push(() => node.stop())
-    return memcached({ servers: [node.address] })
+    return memcached({ servers: [node.address], timeout: '20s' })
   },
   async dynamodb() {
     const { url, env, stop } = await sharedDynamoDB()

@@ -33,7 +33,7 @@ test.each(['tracking', 'pubsub'] as const)(
 
 test('FLUSHALL while the replies to reads are on their way: tracking drops what they return', async () => {
   const { redis: server, proxy } = fixture
-  const cache = new Cache(redis({ url: server.url }), { prefix: 'near:' })
+  const cache = new Cache(redis({ url: server.url, timeout: '20s' }), { prefix: 'near:' })
   // The invalidations overtake the replies.
   proxy.delay(50, 'replies')
   const setup = {

@@ -31,7 +31,7 @@ afterAll(() => Promise.all(servers.map((server) => server.stop())))
 const starts: Record<string, () => Promise<Server>> = {
   Redis: async () => {
     const server = await startRedis()
-    const store = redis({ url: server.url })
+    const store = redis({ url: server.url, timeout: '20s' })
     const count = async () => {
       const text = await sendText(server.port, 'INFO commandstats')
       const calls = (command: string) =>
@@ -48,7 +48,7 @@ const starts: Record<string, () => Promise<Server>> = {
       const read = (name: string) => Number(new RegExp(`STAT ${name} (\\d+)`).exec(stats)?.[1])
       return read('cmd_get') + read('cmd_set') + read('cmd_touch')
     }
-    const store = memcached({ servers: [server.address] })
+    const store = memcached({ servers: [server.address], timeout: '20s' })
     // Without the ids of generations, which a write confirms in the same round trip.
     return { store, options: { generations: false }, count, stop: server.stop }
   },

@@ -74,7 +74,7 @@ async function startRedisServer() {
 describe.each([
   ['memory', async () => memory()],
   ['memory with shared values', async () => memory({ values: 'shared' })],
-  ['redis', async () => redis({ url: (await startRedisServer()).url })],
+  ['redis', async () => redis({ url: (await startRedisServer()).url, timeout: '20s' })],
 ] as const)('express-session on %s', (_, createStore) => {
   test('keeps the sessions of two clients apart, and destroys one', async () => {
     const { url, stop } = await serve(await createStore())
@@ -92,12 +92,12 @@ describe.each([
 
 test('sessions in Redis outlive the application, and requests recover after an outage', async () => {
   const server = await startRedisServer()
-  const first = await serve(redis({ url: server.url }))
+  const first = await serve(redis({ url: server.url, timeout: '20s' }))
   const ada = newClient()
   await ada(`${first.url}/visit`)
   await first.stop()
 
-  const second = await serve(redis({ url: server.url }))
+  const second = await serve(redis({ url: server.url, timeout: '20s' }))
   cleanups.push(second.stop)
   expect((await ada(`${second.url}/visit`)).body).toBe(2)
 

@@ -100,7 +100,7 @@ test('an idle process does not undo a clear when the nodes have lost the generat
     expect(await idle.call('app:', 'get', 'key 1')).toEqual({ value: 'v' })
     await cache.clear()
     const copies = Array.from({ length: 120 }, (_, copy) => (copy === 0 ? '' : copy))
-    const store = memcached({ servers: addresses() })
+    const store = memcached({ servers: addresses(), timeout: '20s' })
     const lost = await store.deleteMany(copies.map((copy) => `app:~generation${copy}`))
     expect(lost).toBeGreaterThanOrEqual(3)
     await store.close()

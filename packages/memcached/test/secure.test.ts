@@ -50,7 +50,7 @@ test('rejects a certificate for another host name', async () => {
 })
 
 test('rejects a self-signed certificate', async () => {
-  const store = memcached({ servers: [tlsNode], tls: true })
+  const store = memcached({ servers: [tlsNode], tls: true, timeout: '20s' })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/certificate/),
@@ -65,7 +65,7 @@ test.each([
 ])(
   'credentials with a space, %s and %s, are an error of the configuration in the text protocol',
   async (username, password) => {
-    const store = memcached({ servers: [textOnly.address], username, password })
+    const store = memcached({ servers: [textOnly.address], username, password, timeout: '20s' })
     const error = await (async () => store.get('k'))().catch((reason) => reason)
     expect(error).toMatchObject({ code: 'ERR_CACHE_CONFIG' })
     expect(error.message).toContain('space')
@@ -76,11 +76,11 @@ test.each([
 
 test('authenticates in the text protocol', async () => {
   const servers = [textOnly.address]
-  const store = memcached({ servers, username: 'app', password: 'p@ss' })
+  const store = memcached({ servers, username: 'app', password: 'p@ss', timeout: '20s' })
   await store.set('k', 'v')
   expect(String(await store.get('k'))).toBe('v')
   await store.close()
-  const wrongPassword = memcached({ servers, username: 'app', password: 'wrong' })
+  const wrongPassword = memcached({ servers, username: 'app', password: 'wrong', timeout: '20s' })
   await expect(wrongPassword.get('k')).rejects.toMatchObject({
     message: expect.not.stringContaining('wrong'),
   })
@@ -96,9 +96,9 @@ test('authenticates with SASL', async () => {
   writeFileSync(join(configFolder, 'memcached.conf'), lines.join('\n'))
   const saslServer = await startMemcached({ args: ['-S'], env: { SASL_CONF_PATH: configFolder } })
   const servers = [saslServer.address]
-  const noCredentials = memcached({ servers })
-  const wrongPassword = memcached({ servers, username: 'app', password: 'guess' })
-  const store = memcached({ servers, username: 'app', password: 'p@ss' })
+  const noCredentials = memcached({ servers, timeout: '20s' })
+  const wrongPassword = memcached({ servers, username: 'app', password: 'guess', timeout: '20s' })
+  const store = memcached({ servers, username: 'app', password: 'p@ss', timeout: '20s' })
   try {
     await expect(noCredentials.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
     await expect(wrongPassword.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })

@@ -31,8 +31,10 @@ afterAll(async () => {
 })
 
 function open() {
-  const from = new Cache(postgres({ pool, table: 'old_sessions', logged: true }))
-  const cache = new Cache(postgres({ pool, table: 'sessions', logged: true }), { ttl: '1d' })
+  const from = new Cache(postgres({ pool, table: 'old_sessions', logged: true, timeout: '20s' }))
+  const cache = new Cache(postgres({ pool, table: 'sessions', logged: true, timeout: '20s' }), {
+    ttl: '1d',
+  })
   const until = new Date(Date.now() + hourMs)
   return migrating({ from: { cache: from, keys: 'ids' }, to: { cache }, until })
 }

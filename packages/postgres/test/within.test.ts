@@ -278,7 +278,7 @@ test('a cache whose store or bus cannot be part of it is refused', async () => {
   const refused = (cache: Cache) =>
     expect(() => within(cache, client)).toThrow(expect.objectContaining({ code }))
   refused(new Cache(memory()))
-  refused(new Cache(withTimeout(postgres({ pool }), '1s')))
+  refused(new Cache(withTimeout(postgres({ pool, timeout: '20s' }), '1s')))
   const bus = {
     connected: true,
     publish: () => {},

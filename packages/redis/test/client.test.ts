@@ -6,7 +6,7 @@ const { EXPECTED_IOREDIS: major = '6' } = process.env
 
 test(`the store uses ioredis ${major}`, async () => {
   const server = await startRedis()
-  const store = redis({ url: server.url })
+  const store = redis({ url: server.url, timeout: '20s' })
   await store.ping()
   // Version 6 is the first that uses RESP3.
   const clients = `${await command(server.port, 'CLIENT', 'LIST')}`

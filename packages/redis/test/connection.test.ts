@@ -306,7 +306,7 @@ describe('an injected client', () => {
   test('is used as it is and stays open', async () => {
     const { url } = await startServer()
     const client = connect(url)
-    const store = redis({ client })
+    const store = redis({ client, timeout: '20s' })
     await store.set('k', 'v')
     expect(String(await store.get('k'))).toBe('v')
     await store.close()
@@ -318,7 +318,7 @@ describe('an injected client', () => {
     const client = new Redis(url, { keyPrefix: 'mine:' })
     cleanups.push(() => client.disconnect())
     expect(() => redis({ client })).toThrow(/must not have a keyPrefix/)
-    const error = await failureOf(redis({ client: () => client }).get('k'))
+    const error = await failureOf(redis({ client: () => client, timeout: '20s' }).get('k'))
     expect(error.code).toBe('ERR_CACHE_CONFIG')
   })
 

@@ -30,7 +30,11 @@ describe('the credentials function', () => {
   test('is called before each connection, so that a rotated password is used', async () => {
     let password = 'one'
     await setUser('>one')
-    store = redis({ url: server.url, credentials: async () => ({ username: 'app', password }) })
+    store = redis({
+      url: server.url,
+      credentials: async () => ({ username: 'app', password }),
+      timeout: '20s',
+    })
     await store.set('k', 'v')
     expect(String(await command(server.port, 'CLIENT', 'LIST'))).toContain('user=app')
     await setUser('>two')
@@ -43,7 +47,11 @@ describe('the credentials function', () => {
   test('is called again after a wrong password; calls reject with the reason meanwhile', async () => {
     let password = 'wrong'
     await setUser('>right')
-    store = redis({ url: server.url, credentials: () => ({ username: 'app', password }) })
+    store = redis({
+      url: server.url,
+      credentials: () => ({ username: 'app', password }),
+      timeout: '20s',
+    })
     await expect(store.get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
       message: expect.stringMatching(/WRONGPASS.*user and password/),
@@ -62,7 +70,7 @@ describe('the credentials function', () => {
     ],
     ['returns nothing', () => undefined as never],
   ])('that %s fails calls, and close() resolves', async (_, credentials) => {
-    store = redis({ url: server.url, credentials })
+    store = redis({ url: server.url, credentials, timeout: '20s' })
     for (let call = 0; call < 2; call++) {
       await expect(store.get('k')).rejects.toMatchObject({
         code: 'ERR_CACHE_UNAVAILABLE',
@@ -78,7 +86,7 @@ describe('the credentials function', () => {
       if (!works) throw new Error('no token')
       return { username: 'app', password: 'right' }
     }
-    store = redis({ url: server.url, credentials })
+    store = redis({ url: server.url, credentials, timeout: '20s' })
     await expect(store.get('k')).rejects.toMatchObject({
       code: 'ERR_CACHE_UNAVAILABLE',
       message: expect.stringContaining('no token'),
@@ -120,7 +128,7 @@ describe('the credentials function', () => {
     let password = 'one'
     await setUser('>one')
     const credentials = vi.fn(async () => ({ username: 'app', password }))
-    store = redis({ url: server.url, credentials })
+    store = redis({ url: server.url, credentials, timeout: '20s' })
     await store.set('k', 'v')
     await setUser('>one', '>two')
     password = 'two'
@@ -146,7 +154,7 @@ test('a cluster uses the credentials function', async () => {
       calls++
       return { username: 'app', password: 'right' }
     }
-    store = redis({ clusterNodes, credentials })
+    store = redis({ clusterNodes, credentials, timeout: '20s' })
     await store.setMany([
       ['a', '1'],
       ['b', '2'],
@@ -191,7 +199,7 @@ describe('a user without a permission', () => {
       '+@all',
       ...rules,
     )
-    store = redis({ url: server.url.replace('//', '//app:x@') })
+    store = redis({ url: server.url.replace('//', '//app:x@'), timeout: '20s' })
   }
 
   test('get: compareAndSet rejects instead of resolving to false', async () => {

@@ -15,7 +15,7 @@ beforeEach(async () => {
   await admin.config('SET', 'maxmemory', 0)
   await admin.flushall()
   await admin.script('FLUSH')
-  store = redis({ url: server.url })
+  store = redis({ url: server.url, timeout: '20s' })
 })
 
 afterEach(() => store.close())

@@ -8,7 +8,7 @@ import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 const server = await startRedis()
 const admin = new Redis(server.url)
-const store = redis({ url: server.url })
+const store = redis({ url: server.url, timeout: '20s' })
 
 beforeEach(async () => void (await admin.flushall()))
 
@@ -208,7 +208,7 @@ describe('on the server', () => {
     const keys = ['a', 'b']
     for (let round = 0; round < 5; round++) {
       await admin.script('FLUSH')
-      const fresh = redis({ url: server.url })
+      const fresh = redis({ url: server.url, timeout: '20s' })
       await fresh.ping()
       await Promise.all([
         fresh.setMany(
@@ -223,7 +223,7 @@ describe('on the server', () => {
   })
 
   test('a value over the limit fails alone: the other entries of its call are stored', async () => {
-    const small = redis({ url: server.url, maxValueBytes: 10 })
+    const small = redis({ url: server.url, maxValueBytes: 10, timeout: '20s' })
     await small.set('large', 'old')
     const entries = [['a', '1'] as const, ['large', 'x'.repeat(11)] as const, ['b', '2'] as const]
     const failure = await Promise.resolve(small.setMany(entries)).catch((error: unknown) => error)
@@ -254,7 +254,7 @@ describe('on the server', () => {
   })
 
   test('a value over the limit is rejected before it is sent', async () => {
-    const small = redis({ url: server.url, maxValueBytes: 10 })
+    const small = redis({ url: server.url, maxValueBytes: 10, timeout: '20s' })
     await small.set('k', 'old')
     const sent = await countCommands(async () => {
       await expect(small.set('k', 'x'.repeat(11))).rejects.toMatchObject({
@@ -285,7 +285,7 @@ test.each([undefined, 60_000])(
       })
     }
     const client = { mset: refuse, eval: refuse, evalsha: refuse, set }
-    const migrated = redis({ client: client as never })
+    const migrated = redis({ client: client as never, timeout: '20s' })
     const entries = [
       ['k', 'first'],
       ['other', '1'],

@@ -17,11 +17,11 @@ describe.each(['redis', 'valkey'] as const)(
       server.commands.length = 0
     })
     const stores = {
-      'a store with connections of its own': () => open(redis({ url: server.url })),
+      'a store with connections of its own': () => open(redis({ url: server.url, timeout: '20s' })),
       'a client of the application': () => {
         const client = new Redis(server.url)
         onTestFinished(() => client.disconnect())
-        return open(redis({ client }))
+        return open(redis({ client, timeout: '20s' }))
       },
     }
 
@@ -76,9 +76,9 @@ describe.each(['redis', 'valkey'] as const)(
     })
 
     test('the first calls of a connection take effect in their order', async () => {
-      const other = open(redis({ url: server.url }))
+      const other = open(redis({ url: server.url, timeout: '20s' }))
       await other.set('k', 'a')
-      const store = open(redis({ url: server.url }))
+      const store = open(redis({ url: server.url, timeout: '20s' }))
       const replies = await Promise.all([
         store.compareAndSet('k', 'a', 'b'),
         store.get('k'),
@@ -118,7 +118,7 @@ test('a server without these commands needs the permission for scripts, and the 
     '-eval',
     '-evalsha',
   )
-  const store = open(redis({ url: server.url.replace('//', '//app:pw@') }))
+  const store = open(redis({ url: server.url.replace('//', '//app:pw@'), timeout: '20s' }))
   await store.set('k', 'a')
   await expect(store.compareAndSet('k', 'a', 'b')).rejects.toMatchObject({
     code: 'ERR_CACHE_REJECTED',
@@ -137,7 +137,7 @@ test('diagnostics say how values are compared and replaced', async () => {
     await Promise.all([newer.stop(), older.stop()])
   })
   const check = async (url: string) => {
-    const report = await open(redis({ url })).diagnostics?.check()
+    const report = await open(redis({ url, timeout: '20s' })).diagnostics?.check()
     const { servers, findings } = report as BackendReport
     return [servers[0]?.facts['compare-and-set'], ...findings.map(({ code }) => code)]
   }
@@ -152,7 +152,7 @@ test('diagnostics say how values are compared and replaced', async () => {
 test('after a failover to an older server, scripts are used', async () => {
   const newer = await startScriptlessRedis('valkey')
   onTestFinished(() => newer.stop())
-  const store = open(redis({ url: newer.url }))
+  const store = open(redis({ url: newer.url, timeout: '20s' }))
   await store.set('k', 'a')
   expect(await store.compareAndSet('k', 'a', 'b')).toBe(true)
   newer.becomeOlder()

@@ -33,7 +33,7 @@ const ca = () => readFileSync(files.cert)
 const url = () => `rediss://:${encodeURIComponent('p@ss?#')}@127.0.0.1:${server.port}/3`
 
 test('rediss:// connects over TLS, with special characters in the password and a database', async () => {
-  const store = redis({ url: url(), tls: { ca: ca() } })
+  const store = redis({ url: url(), tls: { ca: ca() }, timeout: '20s' })
   await store.setMany(
     [
       ['a', '1'],
@@ -46,7 +46,7 @@ test('rediss:// connects over TLS, with special characters in the password and a
 })
 
 test('an untrusted certificate is rejected', async () => {
-  const store = redis({ url: url() })
+  const store = redis({ url: url(), timeout: '20s' })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/certificate/),
@@ -60,7 +60,7 @@ test('an untrusted certificate is rejected', async () => {
 
 test('an alert that arrives after a certificate was rejected does not end the process', async () => {
   const connect = vi.spyOn(tls, 'connect')
-  const store = redis({ url: url() })
+  const store = redis({ url: url(), timeout: '20s' })
   await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
   const sockets = connect.mock.results.map(({ value }) => value as tls.TLSSocket)
   connect.mockRestore()
@@ -71,7 +71,7 @@ test('an alert that arrives after a certificate was rejected does not end the pr
 })
 
 test('redis:// to a port with TLS fails, and names rediss://', async () => {
-  const store = redis({ url: url().replace('rediss:', 'redis:') })
+  const store = redis({ url: url().replace('rediss:', 'redis:'), timeout: '20s' })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/expects TLS \(rediss:\/\/\)/),
@@ -93,6 +93,7 @@ describe('a user with only the permissions in the README', () => {
       url: `rediss://${user}:pw@127.0.0.1:${server.port}/${database}`,
       tls: { ca: ca() },
       maxValueBytes: 1_048_576,
+      timeout: '20s',
     })
 
   beforeAll(async () => {

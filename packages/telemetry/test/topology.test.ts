@@ -41,7 +41,7 @@ async function waitForReply(store: CacheStore): Promise<void> {
 test('Redis: a connection that is established, lost and established again', async () => {
   const seen = changes()
   const server = await startRedis()
-  const store = redis({ url: server.url })
+  const store = redis({ url: server.url, timeout: '20s' })
   cleanups.push(() => store.close())
   await store.get('k')
   const address = `127.0.0.1:${server.port}`
@@ -57,7 +57,7 @@ test('Redis: a connection that is established, lost and established again', asyn
 test('Memcached: a node that is connected, lost, down and up again', async () => {
   const seen = changes()
   const server = await startMemcached()
-  const store = memcached({ servers: [server.address] })
+  const store = memcached({ servers: [server.address], timeout: '20s' })
   cleanups.push(() => store.close())
   await store.get('k')
   expect(seen).toEqual([`memcached connected ${server.address}`])
@@ -78,7 +78,7 @@ test('Redis: the state of a replica, until it is removed', async () => {
   const [replica] = replicas as [RedisServer]
   const server = `127.0.0.1:${replica.port}`
   const { collector, render, stop } = metrics()
-  const store = redis({ url: primary.url, replicas: [server], readFrom: 'replica' })
+  const store = redis({ url: primary.url, replicas: [server], readFrom: 'replica', timeout: '20s' })
   cleanups.push(stopServers, () => store.close(), stop)
   const labels = `{driver="redis",server="${server}"}`
   await store.set('k', 'v')
@@ -103,7 +103,10 @@ test('requests have the server, the number of keys and the attempt', async () =>
   tracing.store.asyncEnd.subscribe(listener)
   cleanups.push(() => tracing.store.asyncEnd.unsubscribe(listener))
   const [first, second] = await Promise.all([startRedis(), startMemcached()])
-  const stores = [redis({ url: first.url }), memcached({ servers: [second.address] })]
+  const stores = [
+    redis({ url: first.url, timeout: '20s' }),
+    memcached({ servers: [second.address], timeout: '20s' }),
+  ]
   cleanups.push(
     () => first.stop(),
     () => second.stop(),

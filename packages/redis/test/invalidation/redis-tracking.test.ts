@@ -12,7 +12,7 @@ describe('redisTracking', () => {
     const prefixes = ['app:', 'app:user:', 'app:', 'session:']
     const bus = closeAfterTest(redisTracking({ url, prefixes }))
     const notifications = await recordNotifications(bus)
-    const store = redis({ url })
+    const store = redis({ url, timeout: '20s' })
     cleanups.push(() => store.close())
     await store.set('other:1', 'v')
     await store.set('app:user:1', 'v', 20)

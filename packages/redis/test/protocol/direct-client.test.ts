@@ -8,7 +8,7 @@ import { waitUntilSucceeds } from '../helpers.ts'
 
 const server = await startRedis()
 const admin = new Redis(server.url)
-const store = redis({ url: server.url })
+const store = redis({ url: server.url, timeout: '20s' })
 
 beforeEach(async () => void (await admin.flushall()))
 
@@ -146,7 +146,7 @@ test('calls for one key take effect in order, whichever path sends them', async 
 
 test('the first script on each new connection keeps its place among the calls of its tick', async () => {
   const own = await startRedis()
-  const fresh = redis({ url: own.url })
+  const fresh = redis({ url: own.url, timeout: '20s' })
   for (let round = 0; round < 5; round++) {
     await command(own.port, 'SCRIPT', 'FLUSH')
     await command(own.port, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
@@ -161,7 +161,7 @@ test('the first script on each new connection keeps its place among the calls of
 
 test('an error reply concerns the call of its key only', async () => {
   await admin.acl('SETUSER', 'app', 'on', '>pw', '~app:*', '+@all')
-  const limited = redis({ url: `redis://app:pw@127.0.0.1:${server.port}` })
+  const limited = redis({ url: `redis://app:pw@127.0.0.1:${server.port}`, timeout: '20s' })
   for (const ttl of [undefined, 60_000]) {
     const outcomes = await Promise.allSettled([
       limited.set('app:1', 'v', ttl),

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { sentCommands, wrapSendCommand } from '../wrap-send-command.ts'
 
 const server = await startRedis()
-const store = redis({ url: server.url })
+const store = redis({ url: server.url, timeout: '20s' })
 let restore = () => {}
 
 beforeEach(async () => {
@@ -45,7 +45,7 @@ describe('commands pass sendCommand of ioredis', () => {
   test('in a cluster if a tool has wrapped it', async () => {
     const cluster = await startCluster()
     const clusterNodes = cluster.addresses.map(({ host, port }) => `${host}:${port}`)
-    const clustered = redis({ clusterNodes })
+    const clustered = redis({ clusterNodes, timeout: '20s' })
     // Loads the script on the node of the key.
     await callEach(clustered)
     restore = wrapSendCommand()

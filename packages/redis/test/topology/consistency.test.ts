@@ -85,7 +85,7 @@ describe('a token of another process', () => {
 
   test('is empty, and costs no further round trip, if the server has no replicas', async () => {
     const server = await startRedis()
-    const store = redis({ url: server.url })
+    const store = redis({ url: server.url, timeout: '20s' })
     await store.set('k', 'v')
     expect(await store.consistencyToken?.()).toBe('')
     const countInfos = async () => {

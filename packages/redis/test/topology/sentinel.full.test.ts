@@ -12,7 +12,11 @@ describe('replicas discovered through Sentinels', () => {
 
   test('serve no stale reads; after a failover the old primary serves reads instead of the promoted replica', async () => {
     const { servers, sentinels } = await start()
-    const store = redis({ sentinels: addressesOf(sentinels), readFrom: 'replicaPreferred' })
+    const store = redis({
+      sentinels: addressesOf(sentinels),
+      readFrom: 'replicaPreferred',
+      timeout: '20s',
+    })
     cleanups.push(() => store.close())
     const readRepeatedly = async () => {
       for (let read = 0; read < 4; read++) await Promise.resolve(store.get('k')).catch(() => {})
@@ -57,7 +61,10 @@ describe('Sentinels that answer slowly', () => {
     const proxies = await Promise.all(sentinels.ports.map((port) => startProxy(port)))
     cleanups.push(() => Promise.all(proxies.map((proxy) => proxy.stop())))
     for (const proxy of proxies) proxy.delay(400)
-    const store = redis({ sentinels: proxies.map(({ port }) => `127.0.0.1:${port}`) })
+    const store = redis({
+      sentinels: proxies.map(({ port }) => `127.0.0.1:${port}`),
+      timeout: '20s',
+    })
     cleanups.push(() => store.close())
     await waitUntilSucceeds(() => store.set('k', 'v'))
   })
