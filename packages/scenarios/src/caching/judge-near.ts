@@ -48,6 +48,11 @@ export const innerCache = 2
 const generationMs = 1_000
 /** How long a message of the bus is delayed at most. */
 const messageMs = 20
+/**
+ * How long a request takes at most where nothing fails. A write that is sent again because of a clear may take effect in the
+ * generation before it after its result is known.
+ */
+const requestMs = 100
 const slackMs = 5
 
 type Entry = HistoryEntry<NearCall>
@@ -236,9 +241,10 @@ function namespaceOf({ inNamespace }: NearCall): string {
   return inNamespace ? 'ns:' : ''
 }
 
-function isExpired(write: Entry, read: Entry, { ttlStep }: BackendTraits): boolean {
+function isExpired(write: Entry, read: Entry, { ttlStep, scan }: BackendTraits): boolean {
   if (write.call.op !== 'set' || write.call.ttl === undefined) return false
-  const until = isAcknowledged(write) ? write.settledAt : write.effectiveUntilAt
+  const settledAt = write.settledAt + (scan ? 0 : requestMs)
+  const until = isAcknowledged(write) ? settledAt : write.effectiveUntilAt
   const rounded = Math.ceil(write.call.ttl / ttlStep) * ttlStep + ttlStep
   return read.invokedAt > (until + rounded) * 1.002 + slackMs
 }
