@@ -4,7 +4,7 @@ import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stow
 import { warnOfShortTtl } from '@stowage/core/internal'
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
-import type { KeyOptions } from './request/request-key.ts'
+import type { KeyOptions } from './request/request-keys.ts'
 import { checkTags } from './request/tags.ts'
 import { planVariation, type VaryBy, type VaryPlan } from './request/vary-by.ts'
 import { type Encoding, supportedEncodings } from './storage/encodings.ts'

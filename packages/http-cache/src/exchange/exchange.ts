@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { type Directives, noDirectives, parseCacheControl } from '../headers/cache-control.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { type Conditions, conditionsOf } from '../request/conditions.ts'
-import type { FrameworkRequest, RequestKey } from '../request/request-key.ts'
+import type { FrameworkRequest, RequestKeys } from '../request/request-keys.ts'
 import type { ForwardReason } from '../response/cache-status.ts'
 import type { RequestHeaders } from '../storage/response-store.ts'
 import type { Renderer } from './renderer.ts'
@@ -14,7 +14,7 @@ import type { Renderer } from './renderer.ts'
 export class Exchange {
   readonly request: FrameworkRequest
   readonly response: ServerResponse
-  readonly keys: RequestKey
+  readonly keys: RequestKeys
   readonly renderer: Renderer
   /** The headers that a response may vary by, as they were received. */
   readonly headers: RequestHeaders
@@ -37,7 +37,7 @@ export class Exchange {
   constructor(
     request: FrameworkRequest,
     response: ServerResponse,
-    keys: RequestKey,
+    keys: RequestKeys,
     renderer: Renderer,
     { requestDirectives, cache, tags }: ResolvedOptions,
   ) {

@@ -3,7 +3,7 @@ import { textOf } from '../headers/header-list.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { JudgedResponse } from '../policy/storing.ts'
 import { normalizeUrl } from '../request/query.ts'
-import { pathOf, pathOnHost, schemeOf, targetOf } from '../request/request-key.ts'
+import { pathOf, pathOnHost, schemeOf, targetOf } from '../request/request-keys.ts'
 
 const scheme = /^[a-z][a-z\d+.-]*(?=:)/i
 

@@ -6,7 +6,12 @@ import { type ResolvedOptions, type ResponseCacheOptions, resolveOptions } from 
 import { credentialIn } from '../request/bypass.ts'
 import { hasWritePrecondition } from '../request/conditions.ts'
 import { peekContent, withContent } from '../request/content.ts'
-import { type FrameworkRequest, keyOf, ownKeyOf, type RequestKey } from '../request/request-key.ts'
+import {
+  type FrameworkRequest,
+  keysOf,
+  ownKeysOf,
+  type RequestKeys,
+} from '../request/request-keys.ts'
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
@@ -32,7 +37,7 @@ export class CachedRoute {
   handle(
     request: FrameworkRequest,
     response: ServerResponse,
-    createRenderer: (keys: RequestKey) => Renderer,
+    createRenderer: (keys: RequestKeys) => Renderer,
     bypass: () => void,
   ): void {
     const { options } = this
@@ -101,7 +106,7 @@ function isCacheable(method: string | undefined, { maxQueryBytes }: ResolvedOpti
 function useKeys(
   request: FrameworkRequest,
   options: ResolvedOptions,
-  use: (keys: RequestKey | undefined) => void,
+  use: (keys: RequestKeys | undefined) => void,
 ): void {
   const keys = keysFor(request, options)
   if (keys === undefined || request.method !== 'QUERY') {
@@ -113,12 +118,12 @@ function useKeys(
   )
 }
 
-function keysFor(request: FrameworkRequest, options: ResolvedOptions): RequestKey | undefined {
+function keysFor(request: FrameworkRequest, options: ResolvedOptions): RequestKeys | undefined {
   const { when, key } = options
   if (hasWritePrecondition(request)) return undefined
   if (uncoveredCredential(request, options) !== undefined) return undefined
   if (when !== undefined && !isPermitted(when(request))) return undefined
-  return key === undefined ? keyOf(request, options.keys) : ownKeyOf(request, key, options.keys)
+  return key === undefined ? keysOf(request, options.keys) : ownKeysOf(request, key, options.keys)
 }
 
 /** Returns the name of a header that identifies the sender of a request, so that it bypasses the cache. */

@@ -10,7 +10,7 @@ import { isEventStream, textOf } from '../headers/header-list.ts'
 import type { ResolvedOptions, ResponseCacheOptions } from '../options.ts'
 import type { Refusal } from '../policy/storing.ts'
 import { hideConditions } from '../request/conditions.ts'
-import type { FrameworkRequest, RequestKey } from '../request/request-key.ts'
+import type { FrameworkRequest, RequestKeys } from '../request/request-keys.ts'
 import { Capture } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { CachedRoute } from './cached-route.ts'
@@ -47,7 +47,7 @@ export function cached<
   const route = new CachedRoute(options)
   const call = handler as unknown as Handler
   const listener = (request: Request, response: Response, next?: (error?: unknown) => void) => {
-    const createRenderer = (keys?: RequestKey) =>
+    const createRenderer = (keys?: RequestKeys) =>
       new DetachedRenderer(request, response, call, next, route.options, keys?.content)
     route.handle(request, response, createRenderer, () => createRenderer().bypass())
   }

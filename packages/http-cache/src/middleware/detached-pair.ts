@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import { isPlain, sessionSymbols } from '../reads/added-properties.ts'
 import { clientProperties } from '../reads/socket-watch.ts'
-import type { FrameworkRequest } from '../request/request-key.ts'
+import type { FrameworkRequest } from '../request/request-keys.ts'
 
 /** A request and a response without a client. */
 export interface DetachedPair {

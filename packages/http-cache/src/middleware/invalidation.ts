@@ -13,7 +13,7 @@ import {
   pathOnHost,
   tagOfUrl,
   targetOf,
-} from '../request/request-key.ts'
+} from '../request/request-keys.ts'
 import { holdResponse, releaseResponse } from '../response/response-methods.ts'
 import type { ResponseEngine } from '../response-engine.ts'
 import { Deadlines } from '../storage/deadlines.ts'

@@ -4,7 +4,7 @@ import type { ResolvedOptions } from '../options.ts'
 import { type CoveredReads, PrivateReads } from '../reads/private-reads.ts'
 import { isCredential } from '../request/bypass.ts'
 import { contentHeaders } from '../request/content.ts'
-import { type FrameworkRequest, forwardedHeaders, isProxyTrusted } from '../request/request-key.ts'
+import { type FrameworkRequest, forwardedHeaders, isProxyTrusted } from '../request/request-keys.ts'
 import { RequestedControls } from '../response/controls.ts'
 
 /** What is noticed while a handler runs. */

@@ -8,7 +8,7 @@ import {
 } from '../exchange/renderer.ts'
 import type { ResolvedOptions, ResponseCacheOptions } from '../options.ts'
 import { hideConditions } from '../request/conditions.ts'
-import type { FrameworkRequest } from '../request/request-key.ts'
+import type { FrameworkRequest } from '../request/request-keys.ts'
 import { Capture, type CaptureEvents } from '../response/capture.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { CachedRoute } from './cached-route.ts'

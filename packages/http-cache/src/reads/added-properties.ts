@@ -2,7 +2,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { parse as parseQuery } from 'node:querystring'
 import { inspect, types } from 'node:util'
-import { type FrameworkRequest, pathOf } from '../request/request-key.ts'
+import { type FrameworkRequest, pathOf } from '../request/request-keys.ts'
 
 /**
  * What Node, Express and parsers add to each request: it is the same for all, or follows from the URL, or leads to what is

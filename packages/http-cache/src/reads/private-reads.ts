@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { FrameworkRequest } from '../request/request-key.ts'
+import type { FrameworkRequest } from '../request/request-keys.ts'
 import { addedProperties, addedToResponse, isPlain } from './added-properties.ts'
 import { clientProperties, onClientRead } from './socket-watch.ts'
 import { watchNames } from './watched-names.ts'

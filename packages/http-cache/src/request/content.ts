@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { RequestKey } from './request-key.ts'
+import type { RequestKeys } from './request-keys.ts'
 
 /** What determines the meaning of content besides its bytes (RFC 10008 section 2.7). */
 export const contentHeaders: readonly string[] = [
@@ -51,10 +51,10 @@ export function peekContent(
 
 /** The keys of a request with content. No key of a request without begins like them. */
 export function withContent(
-  { key, url }: RequestKey,
+  { key, url }: RequestKeys,
   { headers }: IncomingMessage,
   content: Buffer,
-): RequestKey {
+): RequestKeys {
   const meaning = contentHeaders.map((name) => headers[name] ?? null)
   const hash = createHash('sha256').update(JSON.stringify(meaning)).update(content)
   return { url, key: `http:query:${hash.digest('base64url')}:${key}`, content }

@@ -1,11 +1,11 @@
-import { type FrameworkRequest, publicUrlOf, type RequestKey, tagOfUrl } from './request-key.ts'
+import { type FrameworkRequest, publicUrlOf, type RequestKeys, tagOfUrl } from './request-keys.ts'
 import type { VaryPlan } from './vary-by.ts'
 
 interface TaggedRequest {
   readonly request: FrameworkRequest
   /** Those of the route. */
   readonly tags: readonly string[]
-  readonly keys: RequestKey
+  readonly keys: RequestKeys
 }
 
 /**

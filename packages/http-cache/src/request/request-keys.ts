@@ -32,7 +32,7 @@ export interface SearchRules {
 }
 
 /** The keys of a request. */
-export interface RequestKey {
+export interface RequestKeys {
   /** `https://host/path?query`. */
   readonly url: string
   /** The key of the response, or of the record of its `Vary`. */
@@ -49,7 +49,7 @@ export interface RequestKey {
 const keyPrefix = 'http:'
 
 /** Returns the keys of a request, or `undefined` if it bypasses the cache. */
-export function keyOf(request: FrameworkRequest, options: KeyOptions): RequestKey | undefined {
+export function keysOf(request: FrameworkRequest, options: KeyOptions): RequestKeys | undefined {
   if (!isPermitted(request, options) || isRewritten(request)) return undefined
   const target = request.originalUrl ?? request.url ?? ''
   const origin = originOf(request)
@@ -66,11 +66,11 @@ export function keyOf(request: FrameworkRequest, options: KeyOptions): RequestKe
 }
 
 /** The same for a route that replaces host and URL in the key. `varyBy` remains a part of it. */
-export function ownKeyOf(
+export function ownKeysOf(
   request: FrameworkRequest,
   key: (this: unknown, request: FrameworkRequest) => string | undefined,
   options: KeyOptions,
-): RequestKey | undefined {
+): RequestKeys | undefined {
   if (!isPermitted(request, options)) return undefined
   const own = key.call(undefined, request)
   if (own === undefined) return undefined
