@@ -8,7 +8,7 @@ import { memo } from './facade/memo.ts'
 import { sessionToken } from './facade/session-token.ts'
 import { failover } from './failover/failover.ts'
 import { limits } from './limits/limits.ts'
-import { clearedLoads, remember } from './loads/remember.ts'
+import { clearedLoads, groupedLoads, remember } from './loads/remember.ts'
 import { tags } from './loads/tags.ts'
 import { locks } from './locks/locks.ts'
 import { sessions } from './user-sessions/sessions.ts'
@@ -20,6 +20,7 @@ export const scenarios: {
   readonly facade: typeof facade
   readonly remember: typeof remember
   readonly 'cleared-loads': typeof clearedLoads
+  readonly 'grouped-loads': typeof groupedLoads
   readonly tags: typeof tags
   readonly generations: typeof generations
   readonly locks: typeof locks
@@ -40,6 +41,7 @@ export const scenarios: {
   facade,
   remember,
   'cleared-loads': clearedLoads,
+  'grouped-loads': groupedLoads,
   tags,
   generations,
   locks,

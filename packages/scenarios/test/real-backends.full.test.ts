@@ -25,10 +25,12 @@ const {
   memo,
   sessions,
 } = scenarios
+const groupedLoads = scenarios['grouped-loads']
 const sessionToken = scenarios['session-token']
 const all = ['Redis', 'memcached', 'DynamoDB']
 const everywhere = [
   remember,
+  groupedLoads,
   tags,
   changing,
   generations,

@@ -108,6 +108,23 @@ export const clearedCall = fc
     isInner ? { ...call, inNamespace: true } : call,
   ) as fc.Arbitrary<LoadCall>
 
+/** The same for several keys at once, in any order: each call waits for the loads of others. */
+export const groupedCall = fc.oneof(
+  {
+    weight: 50,
+    arbitrary: fc
+      .record({
+        ...target,
+        ...settings,
+        op: fc.constant('remember'),
+        nested: fc.constant(undefined),
+        group: fc.shuffledSubarray([...loadKeys], { minLength: 2 }),
+      })
+      .map((call) => ({ ...call, key: call.group[0] })),
+  },
+  { weight: 50, arbitrary: loadCall },
+) as unknown as fc.Arbitrary<LoadCall>
+
 function mostly<T>(usual: T, other: fc.Arbitrary<T | NonNullable<unknown>>): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 4, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other })
 }

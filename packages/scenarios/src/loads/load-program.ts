@@ -1,5 +1,5 @@
-import type { Cache, LoadContext, Payload } from '@stowage/core'
-import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import type { Cache, LoadContext, LoadManyContext, Payload } from '@stowage/core'
+import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/driver'
 import { strongRead } from '@stowage/core/internal'
 import type { ProcessContext, Program } from '@stowage/testing/simulation'
 import { orderedStore } from '../ordered-store.ts'
@@ -77,14 +77,40 @@ export class LoadProgram implements Program<LoadCall> {
     const windows = { staleWhileRevalidate, staleIfError }
     const options = { ttl, ...windows, backoff, lease, refresh, timeout, tags }
     const { signal, stop } = this.#abortAfter(call.abortMs)
+    const limited = { ...options, ...(signal && { signal }) }
     try {
-      return await cache.remember<ValueId | undefined>(
-        call.key,
-        { ...options, ...(signal && { signal }) },
-        (context) => this.#load(cache, call, order, context),
+      if (call.group !== undefined) {
+        return await cache.rememberMany<ValueId | undefined>(
+          call.group,
+          limited,
+          (missing, context) => this.#loadMany(call, order, missing, context),
+        )
+      }
+      return await cache.remember<ValueId | undefined>(call.key, limited, (context) =>
+        this.#load(cache, call, order, context),
       )
     } finally {
       stop()
+    }
+  }
+
+  async #loadMany(
+    call: RememberCall,
+    order: number,
+    missing: readonly string[],
+    context: LoadManyContext<ValueId | undefined>,
+  ): Promise<(ValueId | undefined)[]> {
+    const loads = missing.map((key) => {
+      return this.#beginLoad({ ...call, key }, order, context.of(key), call)
+    })
+    try {
+      const signal = call.stopsOnAbort ? context.signal : undefined
+      await this.#context.clock.sleep(call.loadMs, signal)
+      return loads.map((load, index) => {
+        return returnValue(call, load, context.of(missing[index] as string))
+      })
+    } finally {
+      for (const load of loads) load.endedAt = this.#now()
     }
   }
 
@@ -154,12 +180,14 @@ export class LoadProgram implements Program<LoadCall> {
     const { nextOrder, name } = this.#context
     return wrapStore(store, (operation, call, args) => {
       if (operation === 'set') this.#checkMark(args as [string, Payload])
-      if (operation !== 'get' && operation !== 'time') return call()
-      const key = operation === 'get' ? (args[0] as string) : operation
-      const read = { process: name, key, began: nextOrder(), ended: Infinity }
-      this.#log.reads.push(read)
+      const keys = keysRead(operation, args)
+      if (keys.length === 0) return call()
+      const began = nextOrder()
+      const reads = keys.map((key) => ({ process: name, key, began, ended: Infinity }))
+      this.#log.reads.push(...reads)
       const end = () => {
-        read.ended = nextOrder()
+        const ended = nextOrder()
+        for (const read of reads) read.ended = ended
       }
       const result = call()
       // The first reaction, so that the read has ended when its caller goes on.
@@ -178,6 +206,13 @@ export class LoadProgram implements Program<LoadCall> {
   #now(): number {
     return this.#context.now()
   }
+}
+
+/** The keys that an operation reads; for one without keys, its name. */
+function keysRead(operation: StoreOperation, [first]: readonly unknown[]): readonly string[] {
+  if (operation === 'get') return [first as string]
+  if (operation === 'getMany') return first as string[]
+  return operation === 'time' ? [operation] : []
 }
 
 function returnValue(

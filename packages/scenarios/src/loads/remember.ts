@@ -2,7 +2,7 @@ import { fc, type Scenario } from '@stowage/testing/simulation'
 import { isIdKey } from '../generation-ids.ts'
 import { judgeLoads } from './judges/judge-loads.ts'
 import { type LoadCall, loadKeys } from './judges/load-history.ts'
-import { clearedCall, loadCall } from './load-calls.ts'
+import { clearedCall, groupedCall, loadCall } from './load-calls.ts'
 import { LoadProgram } from './load-program.ts'
 
 /** Loads, and writes that fall into them. */
@@ -46,6 +46,14 @@ export const clearedLoads: Scenario<LoadCall> = {
     ...loadKeys.map((key) => ({ op: 'get' as const, key, inNamespace: false })),
     { op: 'getMany' as const, key: loadKeys[0], inNamespace: true },
   ],
+}
+
+/** The same with calls for several keys, which wait for each other's loads. */
+export const groupedLoads: Scenario<LoadCall> = {
+  ...remember,
+  name: 'grouped-loads',
+  summary: 'the same with rememberMany: groups of keys in any order, each loaded once',
+  call: groupedCall,
 }
 
 /** Whether an entry of a map is one of those that a cache keeps for later calls: numbers are times, lists are tags. */

@@ -3,6 +3,7 @@ import type { Scenario } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
 
 const { remember, tags } = scenarios
+const groupedLoads = scenarios['grouped-loads'] as Scenario
 
 /** Loads without leases, which only the order of calls within their process protects. */
 const withoutLeases: typeof remember = {
@@ -288,6 +289,40 @@ export const loadFaults: readonly PlantedFault[] = [
         'index.js',
         'if (writes.length > 0) await Promise.allSettled(writes);',
         'await Promise.allSettled(this.#parts.all().flatMap(({ flights }) => flights.writeBacks("")));',
+      ],
+    ],
+  },
+  {
+    name: 'a group waits with its loader for a key that another process loads',
+    scenario: groupedLoads,
+    changes: [['index.js', 'group?.release(key);\n\tconst startedAt', 'const startedAt']],
+  },
+  {
+    name: 'a group waits with its loader for a key that another group of its process loads',
+    scenario: groupedLoads,
+    changes: [
+      [
+        'index.js',
+        'job.group?.release(job.key);\n\tflight.startWaitingFor(holder);',
+        'flight.startWaitingFor(holder);',
+      ],
+    ],
+  },
+  {
+    name: 'all keys of a group receive the value of the first one',
+    scenario: groupedLoads,
+    changes: [
+      ['index.js', 'void value.resolve(values[index]));', 'void value.resolve(values[0]));'],
+    ],
+  },
+  {
+    name: 'a key that a group has found remains in flight',
+    scenario: groupedLoads,
+    changes: [
+      [
+        'index.js',
+        'flights.end(flight, {\n\t\t\titem: found.item,\n\t\t\tsource: "read",\n\t\t\taudience: "beforeRead"\n\t\t});\n\t\treturn entries.serve',
+        'return entries.serve',
       ],
     ],
   },

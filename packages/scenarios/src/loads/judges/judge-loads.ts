@@ -16,6 +16,7 @@ export function judgeLoads(
   const always =
     findStoreFailure(loads) ??
     findBlindMark(loads) ??
+    findForeignValue(loads) ??
     findResurrection(loads) ??
     findOverwrittenValue(loads) ??
     findStaleRead(loads) ??
@@ -64,6 +65,14 @@ function findStoreFailure({ entries }: LoadHistory): string | undefined {
 function findBlindMark({ log }: LoadHistory): string | undefined {
   const [first] = log.blindMarks
   return first && `${first.process} stored a mark in ${first.key} by set at ${first.at} ms.`
+}
+
+/** A call returned what was loaded or written for another key. */
+function findForeignValue({ values }: LoadHistory): string | undefined {
+  const found = values.find(({ key, origin }) => origin.key !== key)
+  if (found === undefined) return undefined
+  const { entry, key, origin } = found
+  return `${entry.process} ${entry.call.op} at ${entry.invokedAt} ms returned a value of ${origin.key} for ${key}.`
 }
 
 const expected: ReadonlySet<string> = new Set(['ERR_LOAD', 'ERR_ABORTED', 'ERR_CACHE_LOAD'])

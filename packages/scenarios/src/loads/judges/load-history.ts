@@ -24,6 +24,8 @@ export interface RememberSettings {
   readonly timeout?: number | undefined
   /** After which time the caller gives up. */
   readonly abortMs?: number | undefined
+  /** The keys of a call of `rememberMany`. The first one is that of the call. */
+  readonly group?: readonly string[] | undefined
   /** A key that the loader calls `remember` for. */
   readonly nested?: string | undefined
   readonly tags?: readonly string[] | undefined
@@ -144,9 +146,10 @@ export class LoadHistory {
     return this.entries.flatMap((entry) => {
       const { call } = entry
       const result = resultOf(entry)
-      if (call.op === 'getMany') {
+      const keys = call.op === 'getMany' ? loadKeys : groupOf(call)
+      if (keys !== undefined) {
         return ((result as unknown[] | undefined) ?? []).flatMap((id, index) =>
-          this.#valueOf(entry, fullKey({ ...call, key: loadKeys[index] as string }), id),
+          this.#valueOf(entry, fullKey({ ...call, key: keys[index] as string }), id),
         )
       }
       if (call.op !== 'get' && call.op !== 'remember') return []
@@ -193,6 +196,10 @@ export function fullKey({ key, inNamespace }: Pick<LoadCall, 'key' | 'inNamespac
   return inNamespace ? `ns/${key}` : key
 }
 
+function groupOf(call: LoadCall): readonly string[] | undefined {
+  return call.op === 'remember' ? call.group : undefined
+}
+
 /** Whether a storage key is that of a key. */
 export function isKeyOf(storageKey: string, key: string): boolean {
   const name = key.replace('ns/', '')
@@ -223,7 +230,8 @@ export function expires(entry: LoadEntry, tags: readonly string[]): boolean {
 export function concerns({ call }: LoadEntry, key: string): boolean {
   if (call.op === 'invalidate') return true
   if (call.op === 'clear') return !call.inNamespace || key.startsWith('ns/')
-  return key === fullKey(call)
+  const keys = groupOf(call) ?? [call.key]
+  return keys.some((each) => key === fullKey({ ...call, key: each }))
 }
 
 export function settledOf({ settled = Infinity }: Pick<LoadEntry, 'settled'>): number {
