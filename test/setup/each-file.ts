@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { channels, tracing } from '@stowage/core'
 import { afterAll, expect } from 'vitest'
@@ -18,10 +20,13 @@ const { testPath = '' } = expect.getState()
 const { STOWAGE_LOGS: logs } = process.env
 if (logs !== undefined) process.env.STOWAGE_SERVER_LOGS = join(logs, logFolderOf(testPath))
 
+subscribe('http.server.request.start', keepConnections)
+
 // Registered before the hooks of the file, and therefore called after them.
 // biome-ignore lint/correctness/noEmptyPattern: Vitest requires a destructuring pattern here.
 afterAll(({}, suite) => {
   suite.meta.cpuSeconds = cpuSeconds() - before
+  unsubscribe('http.server.request.start', keepConnections)
   // The files that run later in this process would publish to them.
   const subscribed = Object.values({ ...channels, ...tracing }).filter(hasSubscribers)
   const names = subscribed.map((each) => ('name' in each ? each.name : each.start.name))
@@ -33,6 +38,12 @@ afterAll(({}, suite) => {
       `This file leaves ${replaced.join(', ')} replaced, such as by a spy on a fake timer.`,
     )
 })
+
+/** By default, the server closes idle connections after 5 s. A process that stands still so long would fail the next request. */
+function keepConnections(message: unknown): void {
+  const { server } = message as { readonly server: Server }
+  server.keepAliveTimeout = 60_000
+}
 
 function processTimers(): Record<string, unknown> {
   const shared = globalThis as Record<symbol, unknown>

@@ -137,7 +137,7 @@ describe('a lease', () => {
 
   /** A lease of `k`, beside the stale item "old" of the key `value` if it refreshes that. */
   async function setUp(isRefresh = false) {
-    const backend = referenceStore()
+    const backend = referenceStore({ clock: new ManualClock() })
     await backend.set('value', 'old')
     const swaps: string[] = []
     let before = async (_key: string) => {}
