@@ -49,6 +49,9 @@ function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
   if (!isShared(first, second)) return false
   // The lease of a refresh does not guard a key whose stale entry has expired meanwhile.
   if (first.isRefresh !== second.isRefresh) return false
+  // Where the rest of a ttl is not known, a caller that waits replaces the stale value by its lease instead of marking it: that
+  // lease and the one of a refresh in the background do not exclude each other.
+  if (!history.traits.revealsTtl && first.isRefresh) return false
   if (!history.traits.scan && hasRecentClear(history, second)) return false
   return !isPassed(history, second) && !isInvalidated(history, first, second)
 }
