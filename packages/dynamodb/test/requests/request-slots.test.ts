@@ -2,7 +2,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { RequestSlots } from '../../src/requests/request-slots.ts'
 
 beforeEach(() => void vi.useFakeTimers())
-afterEach(() => void vi.useRealTimers())
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.useRealTimers()
+})
 
 test('as many requests are in flight as there are slots', () => {
   const slots = new RequestSlots(2)
@@ -47,6 +50,22 @@ test('a request whose wait times out is not sent, and takes no slot', async () =
   expect(hasSlot).toBe(false)
   slots.release()
   await longer
+  slots.release()
+  expect([slots.tryAcquire(), slots.tryAcquire()]).toEqual([true, false])
+})
+
+test('a slot is not given to a request whose deadline has passed, also if its timer is late', async () => {
+  const slots = new RequestSlots(1)
+  slots.tryAcquire()
+  const now = performance.now()
+  const late = expect(slots.acquire(now + 100)).rejects.toMatchObject({ wasSent: false })
+  const longer = slots.acquire(now + 10_000)
+  // The process was stopped: timers have not run.
+  vi.spyOn(performance, 'now').mockReturnValue(now + 100)
+  slots.release()
+  await late
+  await longer
+  expect(slots.tryAcquire()).toBe(false)
   slots.release()
   expect([slots.tryAcquire(), slots.tryAcquire()]).toEqual([true, false])
 })
