@@ -65,8 +65,16 @@ function diagnoseInProcesses(variables: Record<string, string>, code: number) {
 
 async function diagnoseWith(run: Folder['run'], variables: Record<string, string>, code: number) {
   const env = { NODE_ENV: 'test', ...variables }
-  const json = await run(['doctor', '--json'], env)
-  const text = await run(['doctor'], env)
+  const runPatiently = async (args: string[]) => {
+    for (let attempts = 1; ; attempts++) {
+      const outcome = await run(args, env)
+      // The server of a busy machine may be late.
+      const isLate = outcome.code !== code && /did not reply in time/.test(outcome.stdout)
+      if (!isLate || attempts === 5) return outcome
+    }
+  }
+  const json = await runPatiently(['doctor', '--json'])
+  const text = await runPatiently(['doctor'])
   const { findings } = parsed(json) as { findings: Finding[] }
   expect([json.code, text.code], text.stdout).toEqual([code, code])
   // What was measured differs between the two runs.

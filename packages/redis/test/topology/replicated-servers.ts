@@ -60,7 +60,8 @@ export function replicatedServers() {
 
   function createStore(options: RedisOptions = {}) {
     const replicas = replicaPorts().map((port) => `127.0.0.1:${port}`)
-    const store = redis({ url: servers.primary.url, replicas, ...options })
+    // Patient: a busy machine must not make a call fail.
+    const store = redis({ url: servers.primary.url, replicas, timeout: '10s', ...options })
     stores.push(store)
     return store
   }
