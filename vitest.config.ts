@@ -29,10 +29,11 @@ const unitFiles = [
   'packages/{core,memory,sessions,msgpack,http-cache,drivers,express,lmdb}/test/**/*.test.ts',
 ]
 
-// Tests that need a process of their own: they observe the sockets, the memory or the listeners of their process, or test a
-// program that subscribes to events as long as its process runs.
+// Tests that need a process of their own: they observe the sockets, the memory or the listeners of their process, test a
+// program that subscribes to events as long as its process runs, or need a framework that no other file has used.
 const isolatedFiles = [
   'examples/express-app/test/shop.test.ts',
+  'packages/express/test/nested-apps.test.ts',
   'packages/memcached/test/{discovery/discovery-endpoint,protocol/replies}.test.ts',
   'packages/postgres/test/{postgres-store,invalidation/postgres-bus}.test.ts',
   'packages/redis/test/{redis-store,tls,invalidation/bus}.test.ts',
@@ -83,6 +84,7 @@ export default defineConfig({
         test: {
           name: 'units',
           include: unitFiles,
+          exclude: [...exclude, ...isolatedFiles],
           isolate: false,
           server: { deps: { external: [/\/dist\//] } },
         },
