@@ -1,6 +1,7 @@
 import { isAcknowledged } from '@stowage/testing/simulation'
 import { isIdKey } from '../../generation-ids.ts'
 import {
+  concerns,
   isKeyOf,
   type Load,
   type LoadEntry,
@@ -43,6 +44,7 @@ function limitOf(history: LoadHistory, { entry, key, origin }: ReadValue): numbe
     ({ confirms, key: other }) =>
       other === key && confirms !== undefined && confirms.load === id.load,
   )
+  if (isExpiredByOwnClock(history, key, load)) return Infinity
   const ends = [load, ...confirming].map((each) => {
     const mustBeFresh = entry.call.op !== 'remember' && isTimeKnown(history, entry, each)
     return endOf(history, each, mustBeFresh)
@@ -85,6 +87,16 @@ function isTimeKnown({ history }: LoadHistory, reader: LoadEntry, loader: Load):
       operation === 'time' &&
       hasFailed &&
       (process === reader.process || process === loader.process),
+  )
+}
+
+/**
+ * Whether `expire` may have computed the times of the entry from the clocks of two processes, because one of them could not
+ * read that of the backend.
+ */
+function isExpiredByOwnClock(history: LoadHistory, key: string, load: Load): boolean {
+  return history.entries.some(
+    (each) => each.call.op === 'expire' && concerns(each, key) && !isTimeKnown(history, each, load),
   )
 }
 
