@@ -42,9 +42,10 @@ const settings = {
   nested: mostly(undefined, fc.constantFrom(...loadKeys)),
 }
 
-const remembering = fc
-  .record({ ...target, ...settings, op: fc.constant('remember') })
-  .map((call) => (call.key === unleasedKey ? { ...call, lease: false } : call))
+const withLease = fc.record({ ...target, ...settings, op: fc.constant('remember') })
+const remembering = withLease.map((call) =>
+  call.key === unleasedKey ? { ...call, lease: false } : call,
+)
 const others = fc.record({
   ...target,
   op: fc.constantFrom('get', 'get', 'set', 'add', 'update', 'delete', 'delete', 'expire', 'clear'),
@@ -108,7 +109,7 @@ export const clearedCall = fc
     isInner ? { ...call, inNamespace: true } : call,
   ) as fc.Arbitrary<LoadCall>
 
-/** The same for several keys at once, in any order: each call waits for the loads of others. */
+/** The same for several keys at once, in any order, and all with leases: each call waits for the loads of others. */
 export const groupedCall = fc.oneof(
   {
     weight: 50,
@@ -122,7 +123,8 @@ export const groupedCall = fc.oneof(
       })
       .map((call) => ({ ...call, key: call.group[0] })),
   },
-  { weight: 50, arbitrary: loadCall },
+  { weight: 30, arbitrary: withLease },
+  { weight: 20, arbitrary: others },
 ) as unknown as fc.Arbitrary<LoadCall>
 
 function mostly<T>(usual: T, other: fc.Arbitrary<T | NonNullable<unknown>>): fc.Arbitrary<unknown> {
