@@ -180,7 +180,7 @@ test('calls reject while new connections are reset, and succeed afterwards', asy
 async function startDemotable() {
   const { primary, replicas, stop } = await startReplicated({ replicas: 1 })
   const endpoint = await startProxy(primary.port)
-  const store = redis({ url: endpoint.url })
+  const store = redis({ url: endpoint.url, timeout: '20s' })
   cleanups.push(
     stop,
     () => endpoint.stop(),
