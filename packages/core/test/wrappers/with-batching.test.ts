@@ -144,6 +144,15 @@ describe('sets', () => {
     expect(calls).toEqual(['setMany a,c', 'set b'])
   })
 
+  test('with many different ttls are sent before the tick ends, so that few are searched for a key', async () => {
+    const { store, calls } = setup()
+    const ttls = Array.from({ length: 100 }, (_, index) => 60_000 + index)
+    const sets = ttls.map((ttl) => store.set(`k${ttl}`, 'x', ttl))
+    expect(calls.length).toBeGreaterThan(80)
+    await Promise.all(sets)
+    expect(calls).toEqual(ttls.map((ttl) => `set k${ttl}`))
+  })
+
   test('of one key store the last value, also with another ttl', async () => {
     const { store } = setup()
     await Promise.all([

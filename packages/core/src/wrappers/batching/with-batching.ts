@@ -55,7 +55,7 @@ const singleKeyOperations: ReadonlySet<StoreOperation> = new Set<StoreOperation>
 
 /** Minimum number of keys in the first batch before a second one is begun. */
 const minKeysToSplit = 16
-/** Beyond it, idle queues are removed. */
+/** Beyond it, idle queues are removed, and if there are none, all are sent. */
 const maxSetQueues = 16
 
 type GetQueue = BatchQueue<GetBatch>
@@ -156,7 +156,7 @@ class PendingBatches {
   #setQueue(ttl: number | undefined): SetQueue {
     let queue = this.#sets.get(ttl)
     if (queue === undefined) {
-      this.#removeIdleQueues()
+      this.#makeRoomForQueue()
       queue = new BatchQueue(() => new SetBatch(this.#store, ttl), this.#writes)
       this.#sets.set(ttl, queue)
     }
@@ -167,10 +167,13 @@ class PendingBatches {
     for (const queue of this.#sets.values()) queue.send()
   }
 
-  /** Bounds the memory for applications that compute a ttl for each value. */
-  #removeIdleQueues(): void {
+  /** Bounds the memory, and the time to find a key, for applications that compute a ttl for each value. */
+  #makeRoomForQueue(): void {
     if (this.#sets.size < maxSetQueues) return
     for (const [ttl, queue] of this.#sets) if (queue.isEmpty) this.#sets.delete(ttl)
+    if (this.#sets.size < maxSetQueues) return
+    this.#sendSets()
+    this.#sets.clear()
   }
 
   #sendOrSchedule(queue: GetQueue | SetQueue, batch: Batch): void {
