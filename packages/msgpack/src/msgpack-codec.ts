@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { ExtensionCodec, encode as pack, decode as unpack } from '@msgpack/msgpack'
 import { type Codec, json, type Payload } from '@stowage/core'
 import type { Entry } from '@stowage/core/driver'
@@ -33,7 +34,7 @@ function encode(entry: Entry, key: string): Payload {
   if (value instanceof Uint8Array || Number.isSafeInteger(value)) return json().encode(entry, key)
   assertRepresentable(value)
   // The library counts a scalar as a level.
-  const options = { ignoreUndefined: true, maxDepth: maxDepth + 1 }
+  const options = { ignoreUndefined: true, maxDepth: maxDepth + 1, extensionCodec: timestampsOnly }
   return encodeFrame({ facts, as: format, body: pack(value, options) })
 }
 
@@ -55,9 +56,13 @@ function unpackBounded(body: Buffer): unknown {
 
 const timestamp = -1
 const { defaultCodec } = ExtensionCodec
-/** The library would return an object of its own for an unknown extension. */
+/**
+ * The library would return an object of its own for an unknown extension, and would store a date of another realm, as that of
+ * `node:vm`, as an empty map.
+ */
 const timestampsOnly: typeof defaultCodec = {
-  tryToEncode: () => null,
+  tryToEncode: (object, context) =>
+    types.isDate(object) ? defaultCodec.tryToEncode(new Date(object.getTime()), context) : null,
   decode: (data, type, context) => {
     if (type !== timestamp) throw new Error('Unknown extension')
     return defaultCodec.decode(data, type, context)

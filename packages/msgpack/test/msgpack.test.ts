@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { Decoder, decode as unpack } from '@msgpack/msgpack'
 import { Cache, CacheError, compressed, encrypted, json } from '@stowage/core'
 import { decodeFrame, encodeFrame, toBytes } from '@stowage/core/driver'
@@ -44,6 +45,12 @@ describe('msgpack()', () => {
     Buffer.from('bytes'),
   ])('returns %o as it was', (value) => {
     expect(roundTrip(value)).toStrictEqual({ value })
+  })
+
+  test('returns a Date of another realm as a Date', () => {
+    expect(roundTrip({ at: runInNewContext('new Date(5)') })).toEqual({
+      value: { at: new Date(5) },
+    })
   })
 
   test('stores a frame whose body any MessagePack library reads', () => {
