@@ -1,10 +1,16 @@
 import { isIPv6 } from 'node:net'
 
+/** An address in brackets, or one with a port: some proxies append that of the client to `X-Forwarded-For`. */
+const withPort = /^(?:\[([^\]]*)\](?::\d+)?|([^:]*):\d+)$/
+
 /**
  * Returns what identifies a client by its IP address. Of an IPv6 address, these are the first 64 bits: a client can choose the
- * others itself (RFC 4291, section 2.5.4), and would otherwise have as many limits as it likes.
+ * others itself (RFC 4291, section 2.5.4), and would otherwise have as many limits as it likes. So would one whose connections
+ * were told apart by their ports.
  */
-export function networkOf(ip: string): string {
+export function networkOf(client: string): string {
+  const [, ipv6, ipv4] = withPort.exec(client) ?? []
+  const ip = ipv6 ?? ipv4 ?? client
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip) ?? []
   if (mapped !== undefined) return mapped
   const [address = ''] = ip.split('%')

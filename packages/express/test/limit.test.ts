@@ -95,6 +95,17 @@ describe.each(Object.keys(hosts))('limit in %s', (name) => {
     ])
   })
 
+  test('counts the connections of a client together if the proxy forwards their ports', async () => {
+    const get = await start({ limit: 1 })
+    const addresses = ['10.0.0.1:4001', '10.0.0.1:4002', '10.0.0.1', '[2001:db8::1]:4001']
+    const others = ['[2001:db8::2]:4002', '[2001:db8::1]', '2001:db8::1', '10.0.0.2:4001']
+    const from = (address: string) => ({ 'x-forwarded-for': address })
+    expect(await statuses(get, ...[...addresses, ...others].map(from))).toEqual([
+      ...[200, 429, 429, 200],
+      ...[429, 429, 429, 200],
+    ])
+  })
+
   test('counts by the key, and lets requests without one pass', async () => {
     const key: Options['key'] = async ({ headers }) => headers['x-user'] as string | undefined
     const get = await start({ limit: 1, key })
