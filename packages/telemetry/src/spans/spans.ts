@@ -126,7 +126,8 @@ export class Spans {
       [attributes.operation]: operation,
       [attributes.keyCount]: keys.length,
     }
-    if (this.#keyText !== undefined) own[attributes.key] = keys.map(this.#keyText)
+    const keyText = this.#keyText
+    if (keyText !== undefined) own[attributes.key] = keys.map((key) => keyText(key))
     return own
   }
 }

@@ -63,7 +63,7 @@ async function main() {
     await cache.set(`planted-secret-${name}`, 'planted-secret-value')
   const stop = openTelemetry({
     meterProvider,
-    ...(variant === 'digest' && { keys: (key) => `digest of ${key.length}` }),
+    ...(variant === 'digest' && { keys: (key, size = key.length) => `digest of ${size}` }),
   })
   const tracer = trace.getTracer('application')
   const request = (name, work) =>
