@@ -1,3 +1,4 @@
+import { kMaxLength } from 'node:buffer'
 import type { Entry } from '../../entry.ts'
 import { checkInteger, checkOptionNames } from '../../options/check-options.ts'
 import type { Payload } from '../../store.ts'
@@ -70,7 +71,8 @@ function inflate(payload: Buffer, maxOutputLength: number): Buffer | undefined {
   if (payload[2] === methods.stored) return body
   if (payload[2] !== methods.zlib) return undefined
   try {
-    return zlib().inflateSync(body, { maxOutputLength })
+    // A larger number is an error of its own, also for a small body.
+    return zlib().inflateSync(body, { maxOutputLength: Math.min(maxOutputLength, kMaxLength) })
   } catch {
     return undefined
   }
