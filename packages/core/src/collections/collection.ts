@@ -65,7 +65,7 @@ export class Collection<Id, Stored, Value> {
   /** The key of a value, for the methods of the cache. */
   keyOf(id: Id): string {
     const { key } = this.#definition
-    return this.#prefix + (key === undefined ? idText(this.name, id) : key(id))
+    return this.#prefix + (key === undefined ? idText(this.name, id) : keyText(this.name, key(id)))
   }
 
   /** Returns the value, and loads it if it is missing. `undefined` if the source has none. */
@@ -168,9 +168,20 @@ export class Collection<Id, Stored, Value> {
       return Promise.all(ids.map(async (id) => load(id, context.of(this.keyOf(id)))))
     }
     const loaded = await loadMany(ids, context)
-    if (!(loaded instanceof Map)) return [...(loaded as readonly (Stored | undefined)[])]
-    return ids.map((id) => loaded.get(id))
+    if (loaded instanceof Map) return ids.map((id) => loaded.get(id))
+    if (Array.isArray(loaded)) return [...loaded]
+    throw new TypeError(
+      `collection ${this.name}: loadMany must return a Map, or an array with a value for each of the ${ids.length} ids.`,
+    )
   }
+}
+
+function keyText(collection: string, text: unknown): string {
+  // Different ids would otherwise share the key "undefined".
+  if (typeof text === 'string') return text
+  throw new TypeError(
+    `collection ${collection}: the option key must return a string, not ${typeof text}.`,
+  )
 }
 
 /** @throws TypeError for an id whose text may be that of another id, such as `[object Object]` */

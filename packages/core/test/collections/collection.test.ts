@@ -74,6 +74,15 @@ describe('reads', () => {
     expect(calls).toEqual([[1, 3]])
   })
 
+  test('names the function that loads several values if it returns no list', async () => {
+    const { cache } = setUp()
+    for (const loaded of [undefined, { 1: 'a' }]) {
+      const loadMany = async () => loaded as never
+      const letters = cache.collection('letter', { load: (id: number) => `${id}`, loadMany })
+      await expect(letters.getMany([1])).rejects.toThrow('collection letter: loadMany must return')
+    }
+  })
+
   test('uses load for each id without loadMany', async () => {
     const { users, database } = setUp()
     expect(await users.getMany([1, 2])).toEqual([{ id: 1, name: 'Ada' }, undefined])
@@ -95,6 +104,17 @@ describe('reads', () => {
     const definition = { load: () => 1, key: (id: { a: string }) => id.a }
     expect(cache.collection('c', definition).keyOf({ a: 'x' })).toBe('c:x')
     expect(cache.collection('c', { ...definition, version: 2 }).keyOf({ a: 'x' })).toBe('c:v2:x')
+  })
+
+  test('the option key must return a string, because ids would share the key undefined', async () => {
+    const { cache } = setUp()
+    const key = ({ slug }: { slug?: string }) => slug as string
+    const pages = cache.collection('page', { key, load: ({ slug }) => `page ${slug}` })
+    const message = 'collection page: the option key must return a string, not undefined.'
+    expect(await pages.get({ slug: 'home' })).toBe('page home')
+    await expect(pages.get({})).rejects.toThrow(message)
+    await expect(pages.getMany([{}])).rejects.toThrow(message)
+    expect(() => pages.keyOf({})).toThrow(TypeError)
   })
 
   test('an id whose text another id may have needs the option key', async () => {
