@@ -213,6 +213,29 @@ test('near caches drop what a transaction has changed when it commits', async ()
   })
 })
 
+test('calls pass a statement to the client only when it has executed the one before', async () => {
+  const cache = openCache({ near: { bus: () => postgresBus({ url: database.url }) } })
+  const { client, commit } = await begin()
+  const query = client.query.bind(client) as (config: unknown, callback: () => void) => void
+  const open: number[] = []
+  let running = 0
+  const counted = (config: unknown, callback: (...reply: unknown[]) => void) => {
+    open.push(++running)
+    query(config, (...reply: unknown[]) => {
+      running--
+      callback(...reply)
+    })
+  }
+  const counting = Object.assign(Object.create(client), { query: counted })
+  const [first, second] = [within(cache, counting), within(cache, counting)]
+  await first.invalidateTags(['a', 'b'])
+  await Promise.all([first.set('k', 1, { tags: ['a', 'c'] }), second.delete('l'), first.get('k')])
+  await commit()
+  expect(open.length).toBeGreaterThan(6)
+  expect(new Set(open)).toEqual(new Set([1]))
+  expect(await cache.get('k')).toBe(1)
+})
+
 test('after an error, the calls of a transaction reject with its reason', async () => {
   const cache = openCache()
   await cache.set('text', 'a')
