@@ -7,7 +7,7 @@ import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import express from 'express'
 import { type Options, rateLimit } from 'express-rate-limit'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { rateLimiter } from 'hono-rate-limiter'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { backends, recorded, unreachable } from './backends.ts'
@@ -110,6 +110,25 @@ const silent = { error() {}, warn() {} } as never
 test('a store without a limiter says what to do', async () => {
   const store = rateLimitStore(new Cache(memory()), 'api')
   await expect(store.increment('ada')).rejects.toThrow('Pass it to rateLimit({ store })')
+})
+
+test('requests without the header that a limiter counts by count together', async () => {
+  const app = new Hono()
+  const store = rateLimitStore(new Cache(memory()), 'api')
+  const keyGenerator = (context: Context) => context.req.header('x-forwarded-for') ?? ''
+  app.use(rateLimiter({ windowMs: hour, limit: 1, keyGenerator, store }))
+  app.get('/', (context) => context.text('served'))
+  const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
+  const requests = [{}, from(''), from('-'), from('-'), from('10.0.0.1'), {}]
+  const replies = await Promise.all(requests.map((request) => app.request('/', request)))
+  expect(replies.map(({ status }) => status)).toEqual([200, 429, 200, 429, 200, 429])
+})
+
+test('accepts numbers as keys', async () => {
+  // Of a number, the library makes no header of draft 8.
+  const options = { keyGenerator: () => 7 as never, standardHeaders: false }
+  const { get } = await start(new Cache(memory()), options)
+  expect(statuses(await get(4))).toEqual([200, 200, 200, 429])
 })
 
 test('the same store serves hono-rate-limiter', async () => {

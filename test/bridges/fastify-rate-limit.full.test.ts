@@ -78,8 +78,8 @@ test('routes with options of their own count separately, and those of a group to
   expect((await grouped.inject({ method: 'POST', url: '/passkey' })).statusCode).toBe(429)
 })
 
-test('accepts numbers as keys', async () => {
-  const app = await start(new Cache(memory()), { keyGenerator: () => 7 })
+test.each([7, ''])('accepts %o as a key', async (key) => {
+  const app = await start(new Cache(memory()), { keyGenerator: () => key })
   expect(await statuses(app, 4)).toEqual([200, 200, 200, 429])
 })
 

@@ -98,6 +98,12 @@ describe('a block', () => {
   })
 })
 
+test('clients with an empty key count together', async () => {
+  const storage = throttlerStorage(new Cache(memory()))
+  const hits = () => storage.increment('', hour, 1, 0, 'default')
+  expect([await hits(), await hits()]).toMatchObject([{ isBlocked: false }, { isBlocked: true }])
+})
+
 test('a request that is counted when the block has begun is denied as well', async () => {
   const gate = new Deferred<void>()
   let isHeld = false

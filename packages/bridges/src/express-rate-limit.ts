@@ -6,6 +6,7 @@
  * only the middleware knows the limit. Failures reject with their `CacheError`; `passOnStoreError` lets requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
+import { limitKeyOf } from '@stowage/core/internal'
 import { checkCache } from './support/caches.ts'
 
 /** The middleware compares the hits with its limit itself. */
@@ -56,21 +57,21 @@ export class RateLimitStore {
 
   /** Reads the hits, and counts none. */
   async get(key: string): Promise<Hits | undefined> {
-    const hits = hitsOf(await this.#started.peek(key))
+    const hits = hitsOf(await this.#started.peek(limitKeyOf(key)))
     return hits.totalHits === 0 ? undefined : hits
   }
 
   async increment(key: string): Promise<Hits> {
-    return hitsOf(await this.#started.consume(key))
+    return hitsOf(await this.#started.consume(limitKeyOf(key)))
   }
 
   /** Takes back a hit of the current window. One of an earlier window is over, and creates no negative counter. */
   async decrement(key: string): Promise<void> {
-    await this.#started.undo(key)
+    await this.#started.undo(limitKeyOf(key))
   }
 
   async resetKey(key: string): Promise<void> {
-    await this.#started.reset(key)
+    await this.#started.reset(limitKeyOf(key))
   }
 
   get #started(): RateLimiter {

@@ -7,6 +7,7 @@
  * call is allowed: the plugin compares. Failures are passed on as their `CacheError`; with `skipOnError`, requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
+import { limitKeyOf } from '@stowage/core/internal'
 import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
@@ -74,12 +75,12 @@ export class FastifyRateLimitStore {
 
   /** Counts a request. @param timeWindow in milliseconds */
   incr(key: string, callback: Callback, timeWindow: number, max: number): void {
-    settle(this.#count(String(key), timeWindow, max), callback)
+    settle(this.#count(limitKeyOf(key), timeWindow, max), callback)
   }
 
   /** Returns what `incr` has counted, and counts nothing. @param timeWindow in milliseconds */
   read(key: string, callback: Callback, timeWindow: number, max: number): void {
-    settle(this.#read(String(key), timeWindow, max), callback)
+    settle(this.#read(limitKeyOf(key), timeWindow, max), callback)
   }
 
   /** Returns the store of a route, which counts separately, or of all routes with a `groupId`. */

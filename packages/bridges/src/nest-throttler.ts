@@ -6,6 +6,7 @@
  * compares. Failures reject with their `CacheError`, so that requests fail; use `failover()` for another store to take over.
  */
 import type { Cache, RateLimiter, Snapshot } from '@stowage/core'
+import { limitKeyOf } from '@stowage/core/internal'
 import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
@@ -63,7 +64,9 @@ export class ThrottlerStorage {
     if (end !== undefined && end > this.#cache.clock.now()) return this.#blocked(limit + 1, end)
     // After a block, hits are counted anew. Requests in flight still count where the limit is exceeded.
     const counter = end === undefined ? key : `${end}:${key}`
-    const { remaining, resetAt } = await this.#limiterOf(throttlerName, ttl).consume(counter)
+    const { remaining, resetAt } = await this.#limiterOf(throttlerName, ttl).consume(
+      limitKeyOf(counter),
+    )
     const totalHits = unlimited - remaining
     if (totalHits > limit) {
       const isBlocking = blockDuration > 0

@@ -17,7 +17,7 @@ import { checkCache, setByTtl, textOf } from './support/caches.ts'
 
 interface TtlOptions {
   /** In seconds. */
-  readonly ttl?: number
+  readonly ttl?: number | null
 }
 
 interface Item {
@@ -94,7 +94,7 @@ async function keysOf(cache: Cache, base: string): Promise<string[]> {
 }
 
 function milliseconds(options: TtlOptions | undefined): number | undefined {
-  return options?.ttl === undefined ? undefined : options.ttl * 1_000
+  return options?.ttl == null ? undefined : options.ttl * 1_000
 }
 
 function isBuffer(value: unknown): value is ArrayBuffer | ArrayBufferView {

@@ -6,6 +6,7 @@ import {
   type RateLimitOptions,
   type RateLimitResult,
 } from '@stowage/core'
+import { limitKeyOf } from '@stowage/core/internal'
 import { networkOf } from './client-network.ts'
 
 /** Options of {@link limit} and {@link limitHook}, besides those of `cache.rateLimit`. */
@@ -102,7 +103,7 @@ function judgeOf<Request extends ClientRequest>(
   return async (request) => {
     const client = await key(request)
     if (client === undefined) return { isAllowed: true, headers: [] }
-    const result = await limiter.consume(client)
+    const result = await limiter.consume(limitKeyOf(client))
     const current = currentHeaders(name, result, cache.clock.now())
     return { isAllowed: result.allowed, headers: [policy, ...current] }
   }

@@ -109,6 +109,7 @@ describe.each(Object.keys(hosts))('limit in %s', (name) => {
   test('counts by the key, and lets requests without one pass', async () => {
     const key: Options['key'] = async ({ headers }) => headers['x-user'] as string | undefined
     const get = await start({ limit: 1, key })
+    expect(await statuses(get, { 'x-user': '' }, { 'x-user': '' })).toEqual([200, 429])
     const [ada, bob] = [{ 'x-user': 'ada' }, { 'x-user': 'bob' }]
     expect(await statuses(get, ada, ada, bob, {}, {})).toEqual([200, 429, 200, 200, 200])
     expect((await get()).headers.get('ratelimit')).toBeNull()
