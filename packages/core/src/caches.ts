@@ -131,11 +131,16 @@ export class Caches<Name extends string = string> {
   }: Pick<StatusOptions<Name>, 'required'> & { readonly within?: Duration } = {}): Promise<void> {
     this.#assertDefined(required)
     const deadline = this.#clock.now() + milliseconds(within)
+    let reason: unknown
     for (;;) {
-      const results = await Promise.all(required.map((name) => this.#ping(name, undefined)))
+      // A store may have no timeout of its own, or a longer one.
+      const leftMs = Math.max(1, deadline - this.#clock.now())
+      const results = await Promise.all(required.map((name) => this.#ping(name, leftMs)))
       const failed = results.find(({ ok }) => !ok)
       if (failed === undefined) return
-      if (this.#clock.now() >= deadline) throw failed.error
+      // The last ping had little time, so that its error may not tell the reason.
+      if (this.#clock.now() >= deadline) throw reason ?? failed.error
+      reason = failed.error
       await this.#clock.sleep(50)
     }
   }

@@ -92,6 +92,17 @@ describe('health', () => {
     })
   })
 
+  test('ready rejects after the timeout if a backend never replies', async () => {
+    const silent = () =>
+      wrapStore(memory(), (operation, call) =>
+        operation === 'ping' ? new Promise<never>(() => {}) : call(),
+      )
+    const caches = createCaches({ default: 'silent', stores: { silent } })
+    await expect(caches.ready({ within: '20ms' })).rejects.toMatchObject({
+      code: 'ERR_CACHE_TIMEOUT',
+    })
+  })
+
   test.each([
     { stores: { cache: memory, session: memory }, status: 'ok' },
     { stores: { cache: failing, session: memory }, status: 'degraded' },
