@@ -53,7 +53,7 @@ export function metrics(
   const registry = 'registerMetric' in first ? first : undefined
   const collector = new Collector(registry === undefined ? (first as CollectorOptions) : options)
   const families = () => familiesOf(collector)
-  const unregister = registry === undefined ? undefined : register(registry, families)
+  const unregister = registry === undefined ? undefined : registered(registry, collector, families)
   return {
     collector,
     families,
@@ -63,6 +63,20 @@ export function metrics(
       collector.stop()
       unregister?.()
     },
+  }
+}
+
+/** Registers the metrics. If that fails, nothing is counted any more. */
+function registered(
+  registry: PromRegistry,
+  collector: Collector,
+  families: () => MetricFamily[],
+): () => void {
+  try {
+    return register(registry, families)
+  } catch (error) {
+    collector.stop()
+    throw error
   }
 }
 

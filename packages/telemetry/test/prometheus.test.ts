@@ -9,7 +9,7 @@ import {
   metrics,
   type PromRegistry,
 } from '@stowage/telemetry/prometheus'
-import { AggregatorRegistry, Registry } from 'prom-client'
+import { AggregatorRegistry, Gauge, Registry } from 'prom-client'
 import { afterEach, expect, test } from 'vitest'
 
 const started: { stop(): void }[] = []
@@ -101,6 +101,14 @@ test('stop removes the metrics from prom-client, so that they can be registered 
   start(registry).stop()
   expect(await registry.metrics()).toBe('\n')
   start(registry)
+})
+
+test('a name that prom-client already has is an error, after which nothing is counted or registered', async () => {
+  const registry = new Registry()
+  new Gauge({ name: 'stowage_breaker_state', help: 'of the application', registers: [registry] })
+  expect(() => metrics(registry)).toThrow('stowage_breaker_state has already been registered')
+  expect(channels.breaker.hasSubscribers).toBe(false)
+  expect(registry.getMetricsAsArray().map(({ name }) => name)).toEqual(['stowage_breaker_state'])
 })
 
 test('prom-client adds up the processes of a cluster', async () => {
