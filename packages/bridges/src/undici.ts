@@ -8,7 +8,8 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { Writable } from 'node:stream'
-import { type Cache, CacheError } from '@stowage/core'
+import { type ByteSize, type Cache, CacheError } from '@stowage/core'
+import { checkBytes, checkOptionNames } from '@stowage/core/driver'
 import { KeyOrder, publishError, viewAsIs } from '@stowage/core/internal'
 import { checkCache, orMiss } from './support/caches.ts'
 
@@ -20,8 +21,8 @@ export interface UndiciCacheStore {
 }
 
 export interface UndiciStoreOptions {
-  /** Maximum size of a body, in bytes. @default 5 MB, or what the backend can store */
-  readonly maxBytes?: number | undefined
+  /** Maximum size of a body, in bytes or as `'5MiB'`. @default 5 MB, or what the backend can store */
+  readonly maxBytes?: ByteSize | undefined
 }
 
 const defaultMaxBytes = 5_000_000
@@ -33,18 +34,20 @@ const strong = { consistency: 'strong' } as const
 /**
  * Returns a store for the cache interceptor of undici, which all processes share.
  *
+ * @throws CacheError `ERR_CACHE_CONFIG`, or a TypeError, for invalid options
  * @example
  * import { Agent, interceptors, setGlobalDispatcher } from 'undici'
  *
  * const store = undiciCacheStore(cache)
  * setGlobalDispatcher(new Agent().compose(interceptors.cache({ store })))
  */
-export function undiciCacheStore(
-  cache: Cache,
-  { maxBytes = defaultMaxBytes }: UndiciStoreOptions = {},
-): UndiciCacheStore {
+export function undiciCacheStore(cache: Cache, options: UndiciStoreOptions = {}): UndiciCacheStore {
   checkCache('undiciCacheStore', cache)
-  return new Store(cache, Math.min(maxBytes, cache.limits.valueBytes - maxHeadBytes))
+  checkOptionNames<UndiciStoreOptions>('undiciCacheStore', options, { maxBytes: true })
+  const { maxBytes = defaultMaxBytes } = options
+  const ownMax =
+    maxBytes === Infinity ? maxBytes : checkBytes('undiciCacheStore: maxBytes', maxBytes, 0)
+  return new Store(cache, Math.min(ownMax, cache.limits.valueBytes - maxHeadBytes))
 }
 
 class Store implements UndiciCacheStore {

@@ -153,6 +153,16 @@ test('a response that is too large is not stored, and replaces an older one', as
   expect(events).toMatchObject([{ error: { code: 'ERR_CACHE_LIMIT' }, isRejected: false }])
 })
 
+test('maxBytes is a number or a size with a unit, and nothing else', async () => {
+  const target = undiciCacheStore(new Cache(memory()), { maxBytes: '1KiB' })
+  await store(target, 'small')
+  expect(String((await target.get(key))?.body)).toBe('small')
+  await store(target, 'x'.repeat(1_025))
+  expect(await target.get(key)).toBeUndefined()
+  const maxBytes = 'small' as never
+  expect(() => undiciCacheStore(new Cache(memory()), { maxBytes })).toThrow('maxBytes must be')
+})
+
 test('bytes of a body, and headers that are lists, are returned as they were', async () => {
   const target = undiciCacheStore(new Cache(memory()))
   const body = Buffer.from(Uint8Array.from({ length: 256 }, (_, byte) => byte))
