@@ -12,7 +12,7 @@ import {
   cachesFromEnv,
   type DriverRegistry,
 } from '@stowage/core'
-import { canListKeys, viewAsIs } from '@stowage/core/internal'
+import { canListKeys, deleteWithPrefix, viewAsIs } from '@stowage/core/internal'
 import { checkCache, setByTtl, textOf } from './support/caches.ts'
 
 interface TtlOptions {
@@ -81,7 +81,7 @@ export function unstorageDriver(cache: Cache): UnstorageDriver {
     getKeys: async (base = '') => (canListKeys(bytes) ? keysOf(bytes, base) : []),
     async clear(base = '') {
       if (base === '') await bytes.clear()
-      else await bytes.deleteMany(await keysOf(bytes, base))
+      else await deleteWithPrefix(bytes, base)
     },
     async dispose() {},
   }

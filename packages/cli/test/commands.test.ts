@@ -171,6 +171,13 @@ describe('inspect', () => {
   })
 })
 
+test('a value that is fresh longer than a date can be is inspected', async () => {
+  const forEver = { ttl: Number.MAX_SAFE_INTEGER, staleWhileRevalidate: '1d' } as const
+  await cache.remember('k', forEver, () => 1)
+  expect(parsed(await run('inspect', 'k', '--json'))).toMatchObject({ freshUntil: null })
+  expect((await run('inspect', 'k')).code).toBe(0)
+})
+
 describe('clear', () => {
   test('deletes a prefix, invalidates a tag, and deletes all of a store', async () => {
     await cache.setMany([
@@ -188,6 +195,14 @@ describe('clear', () => {
     expect((await run('clear', '--store', 'cache', '--yes')).code).toBe(0)
     expect(await cache.get('b:1')).toBeUndefined()
     expect(await sessions.of(7)).toHaveLength(2)
+  })
+
+  test('deletes entries whose keys are listed in a shortened form', async () => {
+    const keys = ['users:1', 'users:\ud800', 'other']
+    await cache.setMany(keys.map((key) => [key, 1]))
+    const cleared = parsed(await run('clear', '--prefix', 'users:', '--yes', '--json'))
+    expect(cleared.deleted).toBe(2)
+    expect(await cache.getMany(keys)).toEqual([undefined, undefined, 1])
   })
 
   test('clears a namespace where keys cannot be listed', async () => {

@@ -83,6 +83,23 @@ export function canListKeys(cache: Cache): boolean {
 }
 
 /**
+ * Deletes the entries whose keys begin with `prefix`, as `cache.keys()` lists them. `deleteMany` would not find a key that is
+ * listed in its shortened form. Resolves to the number of deleted entries.
+ *
+ * @param onProgress called with the number of entries that have been deleted so far
+ * @throws CacheError `ERR_CACHE_UNSUPPORTED` if the backend cannot list its keys
+ * @example
+ * console.log(await deleteWithPrefix(cache, 'user:'))
+ */
+export function deleteWithPrefix(
+  cache: Cache,
+  prefix: string,
+  onProgress?: (deleted: number) => void,
+): Promise<number> {
+  return partsOf(cache).deleteWithPrefix(prefix, onProgress)
+}
+
+/**
  * Returns what is stored under a key, for tools: where, how large, how long, and with which tags. Neither returns the
  * value nor counts as a hit or miss.
  *

@@ -19,6 +19,7 @@ import { checkOptionNames, warnOfShortTtl } from './options/check-options.ts'
 import { RememberCalls } from './remember/remember-calls.ts'
 import { type CacheRoot, createRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
+import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { defaultTtl, resolveTtl } from './time/duration.ts'
@@ -149,6 +150,19 @@ export class CacheParts implements CacheParent {
     const store = this.scope.store as unknown as AnyStore
     const storageKey = this.keyspace.toStorageKey(key)
     return inspectEntry({ storageKey, store, entries: this.entries, reader: this.reader })
+  }
+
+  /** See `deleteWithPrefix` of `@stowage/core/internal`. */
+  async deleteWithPrefix(prefix: string, onProgress?: (deleted: number) => void): Promise<number> {
+    let deleted = 0
+    for await (const page of listKeys(this.store, this.keyspace.prefix)) {
+      const keys = page.filter((key) => this.keyspace.fromStorageKey(key).startsWith(prefix))
+      if (keys.length === 0) continue
+      for (const key of keys) this.scope.invalidateLoads(key)
+      deleted += await atCaller(this.store.deleteMany(keys))
+      onProgress?.(deleted)
+    }
+    return deleted
   }
 
   /** See `checkBackend` of `@stowage/core/tools`. */

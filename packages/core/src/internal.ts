@@ -9,6 +9,7 @@ export {
   type CacheBackend,
   cacheOver,
   canListKeys,
+  deleteWithPrefix,
   expectMissing,
   getShared,
   viewAsIs,

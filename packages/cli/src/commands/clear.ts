@@ -1,5 +1,5 @@
 import type { Cache } from '@stowage/core'
-import { canListKeys } from '@stowage/core/internal'
+import { canListKeys, deleteWithPrefix } from '@stowage/core/internal'
 import { Context, type SourceOptions } from '../configuration/context.ts'
 import { CommandError, UsageError } from '../errors.ts'
 import type { Output } from '../output/io.ts'
@@ -23,8 +23,6 @@ interface Job {
   /** The namespace that is cleared in place of a prefix. */
   readonly namespace?: string
 }
-
-const pageSize = 500
 
 /** Returns the exit code: 1 if the question was denied. */
 export async function clear(options: ClearOptions, output: Output): Promise<number> {
@@ -81,7 +79,8 @@ function storeJob(cache: Cache): Job {
 function prefixJob(cache: Cache, prefix: string): Job {
   return {
     action: `Delete the entries of ${placeOf(cache)} whose keys begin with "${prefix}"`,
-    run: (show) => deleteListed(cache, prefix, show),
+    run: (show) =>
+      deleteWithPrefix(cache, prefix, (deleted) => show(`Deleted ${entries(deleted)}`)),
     outcome: (deleted) =>
       `Deleted ${entries(deleted ?? 0)} with the prefix ${prefix} in ${cache.name}`,
   }
@@ -109,22 +108,6 @@ function namespaceJob(cache: Cache, prefix: string): Job {
 
 function placeOf({ name, driver }: Cache): string {
   return `${name} (${driver})`
-}
-
-async function deleteListed(cache: Cache, prefix: string, show: ShowProgress): Promise<number> {
-  let deleted = 0
-  let page: string[] = []
-  const flush = async () => {
-    deleted += page.length === 0 ? 0 : await cache.deleteMany(page)
-    page = []
-    show(`Deleted ${entries(deleted)}`)
-  }
-  for await (const key of cache.keys()) {
-    if (key.startsWith(prefix)) page.push(key)
-    if (page.length >= pageSize) await flush()
-  }
-  await flush()
-  return deleted
 }
 
 function report(

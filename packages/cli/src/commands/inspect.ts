@@ -48,7 +48,7 @@ function toJson(key: string, cache: Cache, inspection: Inspection) {
     bytes: bytes ?? null,
     frame: frame ?? null,
     tags,
-    freshUntil: freshUntil === undefined ? null : new Date(freshUntil).toISOString(),
+    freshUntil: dateText(freshUntil) ?? null,
     etag: etag ?? null,
   }
 }
@@ -75,7 +75,7 @@ function toText(key: string, cache: Cache, inspection: Inspection, { colors }: O
     ['ttl', ttlMs === undefined ? undefined : duration(ttlMs)],
     ['size', bytes === undefined ? undefined : size(bytes)],
     ['frame', frame],
-    ['fresh until', freshUntil === undefined ? undefined : new Date(freshUntil).toISOString()],
+    ['fresh until', dateText(freshUntil)],
     [
       'tags',
       tags
@@ -86,4 +86,10 @@ function toText(key: string, cache: Cache, inspection: Inspection, { colors }: O
     ],
     ['etag', inspection.etag && printable(inspection.etag)],
   ])
+}
+
+/** `undefined` also for a time that a `Date` cannot have, as of a ttl of `Number.MAX_SAFE_INTEGER`. */
+function dateText(time: number | undefined): string | undefined {
+  const date = new Date(time ?? Number.NaN)
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString()
 }
