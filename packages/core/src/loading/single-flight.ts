@@ -147,8 +147,6 @@ export class Flight {
   }
 }
 
-const none: readonly Promise<unknown>[] = []
-
 /** The flights that can be joined: per key, at most one that callers wait for, and one that refreshes a stale value. */
 export class FlightGroup {
   readonly #flights = new Map<string, Flight>()
@@ -209,8 +207,8 @@ export class FlightGroup {
 
   /** To be called when the key is written or deleted: its flights are not joined any more, and their values not stored. */
   invalidate(key: string): void {
-    if (this.#flights.size > 0) this.#invalidate(this.#flights.get(key))
-    if (this.#refreshes.size > 0) this.#invalidate(this.#refreshes.get(key))
+    this.#invalidate(this.#flights.get(key))
+    this.#invalidate(this.#refreshes.get(key))
     for (const flight of this.#replaced) if (flight.key === key) this.#invalidate(flight)
   }
 
@@ -234,7 +232,6 @@ export class FlightGroup {
 
   /** Returns the writes of loaded values in flight whose keys begin with `prefix`. */
   writeBacks(prefix: string): readonly Promise<unknown>[] {
-    if (this.#writeBacks.size === 0) return none
     return [...this.#writeBacks].flatMap(([write, key]) => (key.startsWith(prefix) ? write : []))
   }
 

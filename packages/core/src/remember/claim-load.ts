@@ -6,7 +6,6 @@ import { type Claim, Lease, LocalClaim, noClaim, withoutValue } from '../leases/
 import { isInLocalBackoff } from '../leases/hit-for-miss.ts'
 import { awaitLease, type LeaseOutcome } from '../leases/lease-wait.ts'
 import { currentLoadOf } from '../loading/current-load.ts'
-import { defaultLease } from '../loading/remember-options.ts'
 import type { Flight } from '../loading/single-flight.ts'
 import { strongRead } from '../store.ts'
 import type { Versions } from '../tags/tag-versions.ts'
@@ -111,7 +110,7 @@ export function usesLease<T>({ cache, options }: LoadJob<T>, { entry }: Found): 
 
 /** A lease in the key, which contains no value. */
 function keyLease<T>({ cache, storageKey, options }: LoadJob<T>): Lease {
-  return new Lease(cache.entries.store, storageKey, options.lease ?? defaultLease)
+  return new Lease(cache.entries.store, storageKey, options.lease as number)
 }
 
 /** A lease to refresh the stale value that the key contains. */
@@ -120,7 +119,7 @@ export function refreshLease<T>(
   item: unknown,
 ): Lease {
   const stale = { store: cache.entries.store, key: storageKey, item }
-  return new Lease(cache.root.store, cache.refreshKeyOf(key), options.lease ?? defaultLease, stale)
+  return new Lease(cache.root.store, cache.refreshKeyOf(key), options.lease as number, stale)
 }
 
 /** Takes the lease if its key contains `seen`. Waits if another flight or process has it. */
@@ -262,7 +261,6 @@ function createTags<T>(
   versions: Versions,
 ): Versions | Promise<Versions> {
   const { tags } = options
-  if (tags.length === 0) return versions
   const missing = tags.filter((tag) => versions.get(tag) === undefined)
   if (missing.length === 0) return versions
   return cache.root.tags
