@@ -68,7 +68,7 @@ export async function runLoad<T>(
     // The key was written, and the load failed, perhaps because its signal aborted.
     if (isLost) return noResult
     // A value that cannot be encoded, or whose ttl or tags are invalid, is a failure of the loader.
-    return await handleFailure(job, flight, start, error)
+    return handleFailure(job, flight, start, error)
   }
 }
 
