@@ -103,10 +103,9 @@ async function nextStep<T>(
   first: Found,
 ): Promise<'return' | 'fail' | ClaimStep> {
   const { cache, storageKey } = job
-  const { item, entry, mark } = found
+  const { item, mark } = found
   const isOutdated = job.options.refresh && isAsOldAs(first, found)
   if (!isOutdated && isUsable(job, found)) return 'return'
-  if (entry !== undefined) return 'claim'
   if (mark?.kind === 'failure' && !(await isOver(cache, mark))) return 'fail'
   if (mark?.kind === 'hitForMiss' && !(await isOver(cache, mark))) {
     cache.hitForMiss.add(storageKey, mark.ms)
@@ -243,9 +242,8 @@ function enter<T>(flight: Flight, { caller }: Call<T>): void {
 /** Calls the loader for one caller only, and stores nothing. */
 async function loadAlone<T>(call: Call<T>): Promise<T> {
   const { job } = call
-  const flight = new Flight(job.storageKey)
-  flight.enter()
-  return resultValue(call, await runLoad(job, flight, unclaimed(undefined)), false)
+  const result = await runLoad(job, new Flight(job.storageKey), unclaimed(undefined))
+  return resultValue(call, result, false)
 }
 
 /** Calls the loader in the load that waits for this call, and stores nothing. */
