@@ -613,4 +613,51 @@ export const equivalents = [
     to: 'true',
     reason: 'A fulfilled outcome has no reason, and so none that says that a node is unreachable.',
   },
+  {
+    file: 'loading/current-load.ts',
+    operator: 'condition',
+    after: 'return ',
+    from: 'loadsInFlight === 0',
+    to: 'false',
+    reason: 'Until Node 22, a storage that is disabled has no store.',
+  },
+  {
+    file: 'loading/current-load.ts',
+    operator: 'condition',
+    after: 'if (',
+    from: 'loadsInFlight === 0',
+    to: 'false',
+    reason: 'Without loads in flight, the storage is not read. Disabling it saves time on Node 20.',
+  },
+  {
+    file: 'loading/single-flight.ts',
+    operator: 'condition',
+    from: 'this.#flights.size === 0',
+    to: 'false',
+    reason: 'No key has a flight then. The condition saves the look-up.',
+  },
+  {
+    file: 'loading/single-flight.ts',
+    operator: 'condition',
+    after: 'invalidateAll(prefix) { if (',
+    from: 'this.#hasNoFlights',
+    to: 'false',
+    reason: 'No key has a flight then. The condition saves the list of keys.',
+  },
+  {
+    file: 'remember/claim-load.ts',
+    operator: 'condition',
+    from: '!channels.wait.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'remember/run-load.ts',
+    operator: 'condition',
+    from: '!channels.load.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves measuring.',
+  },
 ]

@@ -5,6 +5,7 @@ import { Cache, compressed, json } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
+import { ActiveLoads } from '../../src/loading/current-load.ts'
 import { gate, settle, twoProcesses } from './two-processes.ts'
 
 setFlagsFromString('--expose-gc')
@@ -58,6 +59,18 @@ test('no request is held by the versions of tags that it has read', async () => 
   const reference = await serve()
   await settle()
   await expectCollected(reference)
+})
+
+test('no refresh is held in memory that has ended', async () => {
+  const loads = new ActiveLoads()
+  const begin = (work: Promise<void>) => {
+    loads.trackBackground(work)
+    return new WeakRef(work)
+  }
+  const references = [begin(Promise.resolve()), begin(Promise.reject(new Error('down')))]
+  await settle()
+  for (const reference of references) await expectCollected(reference)
+  await loads.close('closed')
 })
 
 test('codecs that were used once leave nothing behind', async () => {
