@@ -666,4 +666,26 @@ export const equivalents = [
     reason:
       'A channel without subscribers does nothing with an event. The condition saves measuring.',
   },
+  {
+    file: 'remember/remember-calls.ts',
+    operator: 'condition',
+    after: 'found = ',
+    from: 'reading instanceof Promise',
+    to: 'true',
+    reason: 'A wait for what has been read already changes nothing.',
+  },
+  {
+    file: 'remember/remember-calls.ts',
+    operator: 'condition',
+    from: 'this.#cache.flights.findRefresh(storageKey) === void 0',
+    to: 'true',
+    reason: 'The refresh asks as well. The condition saves creating its job.',
+  },
+  {
+    file: 'remember/remember-calls.ts',
+    operator: 'condition',
+    from: 'defaults === void 0',
+    to: 'false',
+    reason: 'Without defaults, the options are copied. The condition saves the copy.',
+  },
 ]

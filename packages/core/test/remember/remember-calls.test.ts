@@ -93,10 +93,12 @@ describe('a call that finds a fresh value', () => {
     ['later', Promise.resolve(fresh)],
   ])('returns it, without a flight: %s', async (_, found) => {
     const { remember, noted, begun, read } = setUp({ reads: [found] })
+    const stale: unknown[] = []
     const events = await eventsDuring('stowage:hit', async () => {
-      expect(await remember({ tags: ['t'] })).toBe('found')
+      const value = async () => expect(await remember({ tags: ['t'] })).toBe('found')
+      stale.push(...(await eventsDuring('stowage:stale', value)))
     })
-    expect(events).toEqual([expect.objectContaining({ key: 'k' })])
+    expect([events, stale]).toEqual([[expect.objectContaining({ key: 'k' })], []])
     expect([noted, begun.mock.calls]).toEqual([['"found"', 'succeeded'], []])
     expect(read).toEqual([['k', ['t']]])
   })
@@ -110,6 +112,7 @@ describe('a call that finds a fresh value', () => {
     const { remember, noted } = setUp({ reads: [fresh] })
     const caller = new LimitedCaller(true)
     expect(await remember({}, load, caller)).toBe('found')
+    expect(noted).toEqual(['"found"'])
     caller.isAnswered = true
     expect(await remember({}, load, caller)).toBe('found')
     expect(noted).toEqual(['"found"'])
@@ -178,7 +181,7 @@ describe('a call that finds no value', () => {
 
   test.each<[string, RememberOptions<string>, string]>([
     ['an unknown option', { staleIfErrors: 1 } as never, 'Did you mean staleIfError?'],
-    ['an invalid tag', { tags: [''] }, 'non-empty string'],
+    ['an invalid tag', { tags: [''] }, 'A tag must be a non-empty string.'],
     ['an invalid timeout', { timeout: 'soon' as never }, 'remember: timeout is not a duration'],
   ])('rejects %s', async (_, options, message) => {
     const { remember } = setUp()
@@ -275,6 +278,14 @@ describe('a call that finds a stale value', () => {
       expect(await context.remember(options)).toBe(isServed ? 'found' : 'loaded')
     })
     expect([events.length, refreshed.mock.calls.length]).toEqual(isServed ? [1, 1] : [0, 0])
+    expect(context.begun).toHaveBeenCalledTimes(isServed ? 0 : 1)
+    await settle()
+  })
+
+  test('returns one that is found later as well', async () => {
+    const { remember, begun } = setUp({ reads: [Promise.resolve(staleFor(1)), miss] })
+    expect(await remember({ staleWhileRevalidate: 5 })).toBe('found')
+    expect(begun).not.toHaveBeenCalled()
     await settle()
   })
 
@@ -355,7 +366,9 @@ describe('a call for several keys', () => {
       calls.rememberMany(keys as string[], options, loader as never)
     await expect(many('a', load)).rejects.toThrow(/rememberMany/)
     await expect(many(['a'], 'loaded')).rejects.toThrow(/rememberMany/)
-    await expect(many(['a'], load, { tags: [''] })).rejects.toThrow('non-empty string')
+    await expect(many(['a'], load, { tags: [''] })).rejects.toThrow(
+      'A tag must be a non-empty string.',
+    )
     await expect(many(['a'], load, { lease: 0 })).rejects.toThrow('remember: lease')
   })
 })

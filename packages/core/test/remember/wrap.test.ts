@@ -92,7 +92,10 @@ describe('a wrapped function', () => {
   test('rejects an unknown option and an empty name', async () => {
     const cache = new Cache(memory())
     await expect(cache.wrap(() => 1, { name: 'f', tll: '1m' } as never)()).rejects.toThrow(/tll/)
-    expect(() => cache.wrap(() => 1, { name: '' })).toThrow(TypeError)
+    const message = 'wrap: pass a function and the first part of its keys'
+    expect(() => cache.wrap(() => 1, { name: '' })).toThrow(message)
+    expect(() => cache.wrap(() => 1, undefined as never)).toThrow(message)
+    expect(() => cache.wrap('f' as never, { name: 'f' })).toThrow(message)
   })
 })
 
@@ -140,6 +143,7 @@ describe('the key of a wrapped function', () => {
   })
 
   test('differs for different names', () => {
+    expect(keysOf('f').keyOf(1, 'a')).toBe('f:[1,"a"]')
     const one = new Cache(memory()).wrap(() => 1, { name: 'a', key: () => 'b:c' })
     const two = new Cache(memory()).wrap(() => 1, { name: 'a:b', key: () => 'c' })
     expect(one.keyOf()).not.toBe(two.keyOf())
@@ -181,6 +185,7 @@ describe('the key of a wrapped function', () => {
     const find = cache.wrap((...all: unknown[]) => all.length, { name: 'f' })
     const error = { name: 'TypeError', message: expect.stringContaining('option key') }
     await expect(find(...args)).rejects.toMatchObject(error)
+    await expect(find(...args)).rejects.toThrow(`from argument ${args.length}:`)
     const keyed = cache.wrap((...all: unknown[]) => all.length, { name: 'g', key: () => 'k' })
     expect(await keyed(...args)).toBe(args.length)
   })

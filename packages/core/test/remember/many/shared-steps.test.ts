@@ -8,7 +8,7 @@ import {
 } from '../../../src/remember/shared-steps.ts'
 import type { AnyStore } from '../../../src/values/entry-codec.ts'
 import { loadJob } from '../load-job.ts'
-import { settle } from '../two-processes.ts'
+import { gate, settle } from '../two-processes.ts'
 
 const strong = { consistency: 'strong' }
 
@@ -177,24 +177,33 @@ describe('the waits for the leases of several keys', () => {
     }
   })
 
-  test('read the keys of a turn by one strong read per store, and note when', async () => {
+  test('note when the last read has ended', async () => {
     const polls = new SharedPolls()
     expect(polls.lastReadAt()).toBe(0)
+    const read = gate<unknown[]>()
+    const store = { getMany: () => read.opened } as unknown as AnyStore
+    const now = vi.spyOn(performance, 'now').mockReturnValue(100)
+    try {
+      const item = polls.read(store, 'a')
+      await settle()
+      now.mockReturnValue(123)
+      read.open(['of a'])
+      expect([await item, polls.lastReadAt()]).toEqual(['of a', 123])
+    } finally {
+      now.mockRestore()
+    }
+  })
+
+  test('read the keys of a turn by one read per store', async () => {
+    const polls = new SharedPolls()
     const stores = [0, 1].map(() => {
       const store = referenceStore({ clock: new ManualClock() }) as unknown as AnyStore
       void store.set('a', 'of a', undefined)
       return { store, getMany: vi.spyOn(store, 'getMany') }
     })
     const [one, two] = stores.map(({ store }) => store) as [AnyStore, AnyStore]
-    vi.spyOn(performance, 'now').mockReturnValue(123)
-    const items = await Promise.all([
-      polls.read(one, 'a'),
-      polls.read(one, 'b'),
-      polls.read(two, 'a'),
-    ])
-    expect(polls.lastReadAt()).toBe(123)
-    vi.restoreAllMocks()
-    expect(items.map(String)).toEqual(['of a', 'undefined', 'of a'])
+    const items = [polls.read(one, 'a'), polls.read(one, 'b'), polls.read(two, 'a')]
+    expect((await Promise.all(items)).map(String)).toEqual(['of a', 'undefined', 'of a'])
   })
 
   test('read a key of a turn once', async () => {
