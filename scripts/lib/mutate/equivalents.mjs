@@ -688,4 +688,26 @@ export const equivalents = [
     to: 'false',
     reason: 'Without defaults, the options are copied. The condition saves the copy.',
   },
+  {
+    file: 'remember/remember-many.ts',
+    operator: 'condition',
+    from: '!tracing.load.hasSubscribers',
+    to: 'false',
+    reason:
+      'A channel without subscribers does nothing with an event. The condition saves creating it.',
+  },
+  {
+    file: 'remember/remember-many.ts',
+    operator: 'condition',
+    from: 'outcome.status === "fulfilled"',
+    to: 'true',
+    reason: 'A rejected outcome has no value.',
+  },
+  {
+    file: 'remember/remember-many.ts',
+    operator: 'boolean',
+    after: 'signal.addEventListener("abort", abort, { once: ',
+    from: 'true',
+    reason: 'A signal aborts once.',
+  },
 ]

@@ -6,6 +6,7 @@ import {
   runForFlight,
 } from '../../src/loading/current-load.ts'
 import { Flight } from '../../src/loading/single-flight.ts'
+import { expectCollected } from '../collected.ts'
 import { gate, settle } from '../remember/two-processes.ts'
 
 const loadOf = (key: string) => ({ flight: new Flight(key), bypassed: [] })
@@ -110,5 +111,17 @@ describe('close()', () => {
     running.open()
     await settle()
     expect(state.isClosed).toBe(true)
+  })
+
+  test('holds no refresh in memory that has ended', async () => {
+    const loads = new ActiveLoads()
+    const begin = (work: Promise<void>) => {
+      loads.trackBackground(work)
+      return new WeakRef(work)
+    }
+    const references = [begin(Promise.resolve()), begin(Promise.reject(new Error('down')))]
+    await settle()
+    for (const reference of references) await expectCollected(reference)
+    await loads.close('closed')
   })
 })

@@ -1,25 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { Cache, compressed, json } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { expect, test } from 'vitest'
-import { ActiveLoads } from '../../src/loading/current-load.ts'
+import { collectGarbage, expectCollected } from '../collected.ts'
 import { gate, settle, twoProcesses } from './two-processes.ts'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage: () => void = runInNewContext('gc')
-
-/** Collects until the object is gone: a collection that V8 has begun before keeps what has become garbage since then. */
-async function expectCollected(reference: WeakRef<object>): Promise<void> {
-  await expect
-    .poll(() => {
-      collectGarbage()
-      return reference.deref()
-    })
-    .toBeUndefined()
-}
 
 test('no request is held in memory after its loads', async () => {
   const request = new AsyncLocalStorage<object>()
@@ -59,18 +44,6 @@ test('no request is held by the versions of tags that it has read', async () => 
   const reference = await serve()
   await settle()
   await expectCollected(reference)
-})
-
-test('no refresh is held in memory that has ended', async () => {
-  const loads = new ActiveLoads()
-  const begin = (work: Promise<void>) => {
-    loads.trackBackground(work)
-    return new WeakRef(work)
-  }
-  const references = [begin(Promise.resolve()), begin(Promise.reject(new Error('down')))]
-  await settle()
-  for (const reference of references) await expectCollected(reference)
-  await loads.close('closed')
 })
 
 test('codecs that were used once leave nothing behind', async () => {
