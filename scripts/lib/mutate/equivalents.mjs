@@ -710,4 +710,11 @@ export const equivalents = [
     from: 'true',
     reason: 'A signal aborts once.',
   },
+  {
+    file: 'remember/remember-calls.ts',
+    operator: 'condition',
+    from: 'reading instanceof Promise || reading.staleMs >= 0',
+    to: 'true',
+    reason: 'The other way returns a fresh value as well, and takes longer.',
+  },
 ]

@@ -103,9 +103,10 @@ async function nextStep<T>(
   first: Found,
 ): Promise<'return' | 'fail' | ClaimStep> {
   const { cache, storageKey } = job
-  const { item, mark } = found
+  const { item, entry, mark } = found
   const isOutdated = job.options.refresh && isAsOldAs(first, found)
   if (!isOutdated && isUsable(job, found)) return 'return'
+  if (entry !== undefined) return 'claim'
   if (mark?.kind === 'failure' && !(await isOver(cache, mark))) return 'fail'
   if (mark?.kind === 'hitForMiss' && !(await isOver(cache, mark))) {
     cache.hitForMiss.add(storageKey, mark.ms)

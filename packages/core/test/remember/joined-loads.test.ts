@@ -318,6 +318,15 @@ describe('a mark that a call finds', () => {
     expect(add).not.toHaveBeenCalled()
   })
 
+  test('in one of its tags does not prevent that a stale value is refreshed once', async () => {
+    const context = setUp({ options: { tags: ['t'] } })
+    const entry = { value: 'fresh', facts: { freshUntil: 1 } }
+    const found = { ...context.found, entry, staleMs: 5, versions: new Map([['t', '~.~']]) }
+    const add = vi.spyOn(context.job.cache.root.store, 'add')
+    expect(await leadWith(context, found).value).toBe('loaded')
+    expect(add.mock.calls.map(([key]) => key)).toEqual(['~refresh:k'])
+  })
+
   test('of a lease makes it wait', async () => {
     const polled: string[] = []
     const polls = {
