@@ -312,6 +312,20 @@ describe('stale values of several keys', () => {
     await settle()
     expect(flights.findRefresh('a')).toBeUndefined()
   })
+
+  test('are refreshed together although one lease is acquired later', async () => {
+    const found = { a: foundFor('stale a', 1), b: foundFor('stale b', 1) }
+    const { run, asked, cache } = setUp({ options, found })
+    const { store } = cache.root
+    const add = store.add.bind(store)
+    vi.spyOn(store, 'add').mockImplementation(async (key, ...args) => {
+      if (key === '~refresh:b') await settle()
+      return add(key, ...args)
+    })
+    expect(await run(['a', 'b'])).toEqual(['stale a', 'stale b'])
+    await vi.waitFor(() => expect(asked.flat()).toHaveLength(2))
+    expect(asked).toEqual([['a', 'b']])
+  })
 })
 
 describe('an audit of several keys', () => {
