@@ -625,7 +625,7 @@ export const equivalents = [
     file: 'loading/current-load.ts',
     operator: 'statement',
     from: 'loadsInFlight--;',
-    reason: 'The storage is not disabled then. That saves time on Node 20.',
+    reason: 'The storage stays enabled then. Disabling it saves time on Node 20.',
   },
   {
     file: 'loading/current-load.ts',
