@@ -635,6 +635,21 @@ export const equivalents = [
     to: 'false',
     reason: 'Without loads in flight, the storage is not read. Disabling it saves time on Node 20.',
   },
+  ...['this.#flights.size > 0', 'this.#refreshes.size > 0'].flatMap((from) => [
+    {
+      file: 'loading/single-flight.ts',
+      operator: 'condition',
+      from,
+      to: 'true',
+      reason: 'No key has a flight then. The condition saves the look-up.',
+    },
+    {
+      file: 'loading/single-flight.ts',
+      operator: '>',
+      from,
+      reason: 'No key has a flight then. The condition saves the look-up.',
+    },
+  ]),
   {
     file: 'loading/single-flight.ts',
     operator: 'condition',

@@ -207,8 +207,8 @@ export class FlightGroup {
 
   /** To be called when the key is written or deleted: its flights are not joined any more, and their values not stored. */
   invalidate(key: string): void {
-    this.#invalidate(this.#flights.get(key))
-    this.#invalidate(this.#refreshes.get(key))
+    if (this.#flights.size > 0) this.#invalidate(this.#flights.get(key))
+    if (this.#refreshes.size > 0) this.#invalidate(this.#refreshes.get(key))
     for (const flight of this.#replaced) if (flight.key === key) this.#invalidate(flight)
   }
 
