@@ -5,7 +5,7 @@ import {
   type ReadOptions,
   type StoreLimits,
 } from '@stowage/core'
-import type { BatchError, ByteStore, ItemWithTtl } from '@stowage/core/driver'
+import type { ByteStore, ItemWithTtl } from '@stowage/core/driver'
 import { Lifecycle } from '@stowage/core/driver'
 import { BatchOutcomes } from '../batch-outcomes.ts'
 import type { LargeValueOptions } from '../dynamodb-options.ts'
@@ -105,8 +105,9 @@ export class LargeValueStore implements ByteStore {
       if (!this.#usesChunks) return this.#store.touch(key, ttl)
       for (let touches = 1; touches <= maxTouches; touches++) {
         // Chunks first: they must not expire before their manifest.
-        const chunks = (await this.#chunks.keysByKey([key])).get(key) ?? []
-        if (await this.#chunks.touch(chunks, ttl)) return this.#store.touch(key, ttl)
+        const chunks = await this.#chunks.keysByKey([key])
+        const isComplete = await this.#chunks.touch([...chunks.values()].flat(), ttl)
+        if (isComplete) return this.#store.touch(key, ttl)
       }
       return false
     })
@@ -257,14 +258,10 @@ export class LargeValueStore implements ByteStore {
   }
 }
 
-/** The results of the keys that were read although others failed. */
+/** The results of the keys that were read although others failed. A rejected outcome has no value. */
 function resultsIn(error: unknown): (ItemWithTtl<Payload> | undefined)[] {
-  const { outcomes = [] } = error as Partial<BatchError>
-  return outcomes.map((outcome) =>
-    outcome.status === 'fulfilled'
-      ? (outcome.value as ItemWithTtl<Payload> | undefined)
-      : undefined,
-  )
+  const { outcomes = [] } = error as { outcomes?: readonly { value?: ItemWithTtl<Payload> }[] }
+  return outcomes.map(({ value }) => value)
 }
 
 function isLimit(error: unknown): boolean {

@@ -53,6 +53,7 @@ export function decodeManifest(packed: Payload | undefined): Manifest | undefine
   if (bytes[1] !== kinds.manifest) return undefined
   try {
     const manifest: unknown = JSON.parse(bytes.toString('utf8', 2))
+    // Throws for `null`, which has no properties.
     return isManifest(manifest) ? manifest : undefined
   } catch {
     return undefined
@@ -61,7 +62,7 @@ export function decodeManifest(packed: Payload | undefined): Manifest | undefine
 
 /** A corrupt manifest must not cause an unbounded number of reads. */
 function isManifest(value: unknown): value is Manifest {
-  const { id, chunks } = (value ?? {}) as Partial<Manifest>
+  const { id, chunks } = value as Partial<Manifest>
   return typeof id === 'string' && Number.isInteger(chunks) && Number(chunks) <= maxChunks
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { CacheError, type Payload, type ReadOptions } from '@stowage/core'
 import { BatchError, toText } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
@@ -11,15 +12,18 @@ type Entries = readonly (readonly [string, Payload])[]
 const rejected = (retryable: boolean) =>
   new CacheError('ERR_CACHE_REJECTED', 'no', { store: 'dynamodb', operation: 'any', retryable })
 
-/** A table whose items have at most 10 bytes, and that records the operations. */
+const defaults = { chunks: true, compressionThreshold: Infinity, maxValueBytes: 100 }
+
+/** A table whose items have at most 10 bytes, and that records the operations, and executes them in a later turn. */
 function setup(options: Partial<LargeValueOptions> = {}) {
   const items = new Map<string, { payload: Payload; ttl: number | undefined }>()
   const calls: string[] = []
   /** Runs before each operation, and may fail instead of it. */
   const hooks = { before: (_operation: string, _keys: readonly string[]): void => {} }
-  const begin = (operation: string, keys: readonly string[] = [], read?: ReadOptions) => {
+  const begin = async (operation: string, keys: readonly string[] = [], read?: ReadOptions) => {
     calls.push(read === undefined ? operation : `${operation} strong`)
     hooks.before(operation, keys)
+    await setImmediate()
   }
   const put = (key: string, payload: Payload, ttl?: number) => void items.set(key, { payload, ttl })
   const text = (payload: Payload | undefined) => payload && toText(payload)
@@ -30,79 +34,78 @@ function setup(options: Partial<LargeValueOptions> = {}) {
       yield [...items.keys()]
     },
     get: async (key: string, read?: ReadOptions) => {
-      begin('get', [key], read)
+      await begin('get', [key], read)
       return items.get(key)?.payload
     },
     getMany: async (keys: readonly string[], read?: ReadOptions) => {
-      begin('getMany', keys, read)
+      await begin('getMany', keys, read)
       return keys.map((key) => items.get(key)?.payload)
     },
     getWithTtl: async (keys: readonly string[], read?: ReadOptions) => {
-      begin('getWithTtl', keys, read)
+      await begin('getWithTtl', keys, read)
       return keys.map((key) => {
         const item = items.get(key)
         return item && { item: item.payload, ttl: item.ttl ?? Infinity }
       })
     },
     set: async (key: string, payload: Payload, ttl?: number) => {
-      begin('set', [key])
+      await begin('set', [key])
       put(key, payload, ttl)
     },
     setMany: async (entries: Entries, ttl?: number) => {
-      begin('setMany', [...entries.map(([key]) => key)])
+      await begin('setMany', [...entries.map(([key]) => key)])
       for (const [key, payload] of entries) put(key, payload, ttl)
     },
     add: async (key: string, payload: Payload, ttl?: number) => {
-      begin('add', [key])
+      await begin('add', [key])
       if (items.has(key)) return false
       put(key, payload, ttl)
       return true
     },
     compareAndSet: async (key: string, expected: Payload, next?: Payload, ttl?: number) => {
-      begin('compareAndSet', [key])
+      await begin('compareAndSet', [key])
       if (text(items.get(key)?.payload) !== text(expected)) return false
       if (next === undefined) items.delete(key)
       else put(key, next, ttl)
       return true
     },
     touch: async (key: string, ttl?: number) => {
-      begin('touch', [key])
+      await begin('touch', [key])
       const item = items.get(key)
       if (item !== undefined) item.ttl = ttl
       return item !== undefined
     },
     increment: async () => 7,
     getAndSet: async (key: string, payload: Payload, ttl?: number) => {
-      begin('getAndSet', [key])
+      await begin('getAndSet', [key])
       const previous = items.get(key)?.payload
       put(key, payload, ttl)
       return previous
     },
     getAndDelete: async (key: string) => {
-      begin('getAndDelete', [key])
+      await begin('getAndDelete', [key])
       const payload = items.get(key)?.payload
       return { deleted: items.delete(key), payload }
     },
     delete: async (key: string) => {
-      begin('delete', [key])
+      await begin('delete', [key])
       return items.delete(key)
     },
     deleteMany: async (keys: readonly string[]) => {
-      begin('deleteMany', keys)
+      await begin('deleteMany', keys)
       return keys.filter((key) => items.delete(key)).length
     },
     deleteUncounted: async (keys: readonly string[]) => {
-      begin('deleteUncounted', keys)
+      await begin('deleteUncounted', keys)
       for (const key of keys) items.delete(key)
     },
     clear: async () => begin('clear'),
     ping: async () => begin('ping'),
     time: async () => 42,
     consistencyToken: () => 'token',
-    observe: (token: string) => begin(`observe ${token}`),
+    observe: (token: string) => void begin(`observe ${token}`),
     close: async () => begin('close'),
   }
-  const defaults = { chunks: true, compressionThreshold: Infinity, maxValueBytes: 100 }
   const store = new LargeValueStore(table as unknown as DynamoDBStore, { ...defaults, ...options })
   const kept = () => [...items.keys()].map((key) => key.split('\0')[0]).join('')
   const read = async (key: string) => text(await store.get(key))
@@ -154,6 +157,16 @@ describe('a value that is larger than an item', () => {
     expect(calls).toEqual(['set', 'delete'])
   })
 
+  test('is deleted without chunks if the table refuses the next one as too large', async () => {
+    const { store, hooks, kept } = setup({ chunks: false })
+    await store.set('k', small)
+    hooks.before = (operation) => {
+      if (operation === 'set') throw new CacheError('ERR_CACHE_LIMIT', 'no')
+    }
+    await expect(store.set('k', 'next')).rejects.toMatchObject(limit)
+    expect(kept()).toBe('')
+  })
+
   test('is refused beyond the largest size, and the old one deleted with its chunks', async () => {
     const { store, kept } = setup()
     await store.set('k', large)
@@ -193,6 +206,16 @@ describe('a value that is larger than an item', () => {
     }
     await store.set('k', small)
     expect(kept()).toBe('kkkk')
+  })
+
+  test('is not stored if a chunk is not', async () => {
+    const { store, hooks, kept } = setup()
+    const error = rejected(true)
+    hooks.before = (operation) => {
+      if (operation === 'setMany') throw error
+    }
+    await expect(store.set('k', large)).rejects.toBe(error)
+    expect(kept()).toBe('')
   })
 
   test('is deleted with its chunks', async () => {
@@ -343,11 +366,13 @@ describe('compareAndSet', () => {
     expect(calls).toEqual(['compareAndSet', 'get strong'])
   })
 
-  test('finds a large value that was lost different', async () => {
-    const { store, items } = setup()
+  test('finds a large value that was lost different, and reads no replica', async () => {
+    const { store, items, calls } = setup()
     await store.set('k', large)
     items.delete([...items.keys()][0] as string)
+    calls.length = 0
     expect(await store.compareAndSet('k', large, small)).toBe(false)
+    expect(calls).toEqual(['get strong', 'getMany strong'])
   })
 
   test('deletes the chunks of a value that another one has overtaken', async () => {
@@ -411,8 +436,8 @@ describe('setMany', () => {
       ['k', other],
       ['l', small],
     ])
-    expect([await read('k'), await read('l')]).toEqual([other, small])
     expect([...kept()].sort().join('')).toBe('kkkkl')
+    expect([await read('k'), await read('l')]).toEqual([other, small])
   })
 
   test('deletes the old value of one that is too large, and stores the others', async () => {
@@ -424,6 +449,13 @@ describe('setMany', () => {
     })
     expect([await read('k'), await read('l')]).toEqual([large, small])
     expect([...items.keys()].some((key) => key.startsWith('m'))).toBe(false)
+  })
+
+  test('deletes the old value before it fails', async () => {
+    const { store, kept } = setup()
+    await store.set('m', large)
+    await expect(store.setMany([['m', oversized]])).rejects.toMatchObject(limit)
+    expect(kept()).toBe('')
   })
 
   /** Replaces a large value by another one, and fails with an error. */
@@ -491,6 +523,24 @@ describe('deleteMany', () => {
     await expect(store.deleteMany(['k', 'l'])).rejects.toThrow()
     expect(kept()).toBe('llll')
   })
+
+  test('that fails deletes nothing else without chunks', async () => {
+    const { store, table, calls } = setup({ chunks: false })
+    table.deleteMany = async () => {
+      throw new BatchError([
+        { status: 'fulfilled', value: undefined },
+        { status: 'rejected', reason: rejected(true) },
+      ])
+    }
+    await expect(store.deleteMany(['k', 'l'])).rejects.toThrow()
+    expect(calls).toEqual([])
+  })
+})
+
+test('all keys are not read of a table that does not allow that', () => {
+  const { table } = setup()
+  const unscannable = { ...table, scan: undefined } as unknown as DynamoDBStore
+  expect(new LargeValueStore(unscannable, defaults).scan).toBeUndefined()
 })
 
 test('other operations are those of the table', async () => {
@@ -503,6 +553,7 @@ test('other operations are those of the table', async () => {
   await store.ping()
   await store.close()
   expect(calls).toEqual(['observe x', 'clear', 'ping', 'close'])
+  expect(store).toMatchObject({ name: 'dynamodb', payload: 'bytes', durable: true })
   expect(store.limits).toEqual({ valueBytes: 100 })
   await expect(store.get('k')).rejects.toThrow('close() was called')
 })

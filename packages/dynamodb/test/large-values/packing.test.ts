@@ -1,3 +1,4 @@
+import { toBytes } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { chunkKeys, isChunkKey } from '../../src/large-values/chunks.ts'
 import {
@@ -51,6 +52,7 @@ describe('a payload', () => {
   test('that is not packed, or damaged, is returned unchanged', () => {
     for (const payload of [
       'text',
+      Buffer.of(1, 0, 7),
       Buffer.of(1, 1),
       Buffer.of(marker, 3, 7),
       Buffer.of(marker, 1, 7),
@@ -58,6 +60,8 @@ describe('a payload', () => {
       expect(unpack(payload, 100)).toBe(payload)
     const packed = pack(long, 1)
     expect(unpack(packed, 999)).toBe(packed)
+    const ofOtherKind = Buffer.concat([Buffer.of(marker, 3), toBytes(packed).subarray(2)])
+    expect(unpack(ofOtherKind, 1_000)).toBe(ofOtherKind)
   })
 })
 
