@@ -245,6 +245,31 @@ export const equivalents = [
     reason: '`undefined` is tested as a text, which is not a number.',
   },
   {
+    file: 'storage/record.ts',
+    operator: 'condition',
+    from: 'typeof value === "string"',
+    reason: 'The same value is returned in each case. The condition saves memory.',
+  },
+  {
+    file: 'storage/record.ts',
+    operator: 'condition',
+    from: 'value.length <= maxSharedLength',
+    reason: 'The same value is returned in each case. The condition saves memory.',
+  },
+  {
+    file: 'storage/record.ts',
+    operator: '<=',
+    from: 'value.length <= maxSharedLength',
+    reason: 'The same value is returned in each case. The condition saves memory.',
+  },
+  {
+    file: 'storage/deadlines.ts',
+    operator: 'statement',
+    after: '<= ticksPerTimeout) return; ',
+    from: 'this.#calls.delete(call);',
+    reason: 'A promise that is rejected twice is rejected once. The statement saves memory.',
+  },
+  {
     file: 'leases/claims.ts',
     operator: 'boolean',
     from: 'false',

@@ -25,7 +25,7 @@ const compressors: Readonly<Record<Encoding, Compress | undefined>> = {
       },
     }),
   gzip: promisify(zlib.gzip) as Compress,
-  zstd: zstdCompress === undefined ? undefined : (promisify(zstdCompress) as Compress),
+  zstd: zstdCompress && (promisify(zstdCompress) as Compress),
 }
 
 /** The encodings that this version of Node supports, the best one first. */

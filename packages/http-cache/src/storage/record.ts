@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { remembering } from '@stowage/core/internal'
 import type { HeaderValue } from '../headers/header-list.ts'
 import type { Freshness } from '../policy/freshness.ts'
 import { ShortKeyMap } from './short-key-map.ts'
@@ -84,7 +85,7 @@ export function encodeRecord({ fill, ...metadata }: StoredRecord, body?: Uint8Ar
 
 /** Returns the record, or `undefined` for a value that is not one, or is damaged: it reads as a miss. */
 export function decodeRecord(value: unknown): StoredItem | undefined {
-  if (!(value instanceof Uint8Array) || value.byteLength < metadataOffset) return undefined
+  if (!(value instanceof Uint8Array) || value.byteLength <= metadataOffset) return undefined
   const item = bufferOf(value)
   if (item[0] !== marker || item[1] !== version) return undefined
   const bodyOffset = metadataOffset + item.readUInt32LE(lengthOffset)
@@ -134,11 +135,12 @@ interface HeaderSource {
 const maxSharedValues = 1_000
 /** Longer values are not shared, in characters. */
 const maxSharedLength = 200
-/** Their values differ from response to response. */
-const distinct = new Set(['date', 'last-modified', 'content-location'])
 
-/** Values that responses have in common. A hit reads them from one place in memory, whatever its record. */
-const sharedValues = new ShortKeyMap<string>(maxSharedValues)
+/**
+ * Values that responses have in common. A hit reads them from one place in memory, whatever its record. Those that differ
+ * from response to response, such as dates, are forgotten first.
+ */
+const sharedValue = remembering((value) => value, maxSharedValues)
 
 /** Returns the headers that a stored response is sent with in its plain form. */
 export function headerLinesOf({ headers, etag, freshness }: HeaderSource): HeaderLines {
@@ -147,16 +149,12 @@ export function headerLinesOf({ headers, etag, freshness }: HeaderSource): Heade
   for (const name of Object.keys(headers)) {
     if (name === 'etag' || omitted.includes(name)) continue
     const value = headers[name] as HeaderValue
-    lines.push(name, distinct.has(name) ? value : shared(value))
+    lines.push(name, typeof value === 'string' ? shared(value) : value)
   }
   if (etag !== undefined && !omitted.includes('etag')) lines.push('ETag', etag)
   return lines
 }
 
-function shared(value: HeaderValue): HeaderValue {
-  if (typeof value !== 'string' || value.length > maxSharedLength) return value
-  const known = sharedValues.get(value)
-  if (known !== undefined) return known
-  sharedValues.set(value, value)
-  return value
+function shared(value: string): string {
+  return value.length <= maxSharedLength ? sharedValue(value) : value
 }

@@ -111,8 +111,7 @@ export class ResponseStore {
     if (encoding === 'identity') return body ?? this.#bodyApart(record, parts)
     const key = encodedKey(record.fill, encoding)
     const reading = parts.get(key) ?? this.#read(key)
-    const read = reading instanceof Promise ? undefined : bytesOf(reading)
-    return read ?? this.#encodedBody(key, reading, stored, encoding, parts)
+    return bytesOf(reading) ?? this.#encodedBody(key, reading, stored, encoding, parts)
   }
 
   async #encodedBody(
@@ -164,7 +163,7 @@ export class ResponseStore {
   #remember(key: string, record: ResponseRecord | undefined): void {
     if (record === undefined) return
     if (record.bodyKey === undefined && !record.isEncodable) {
-      if (this.#hints.get(key) !== undefined) this.#hints.delete(key)
+      this.#hints.delete(key)
       return
     }
     const { fill, bodyKey } = record
@@ -243,11 +242,10 @@ function responseItem(
 const decodedItems = new WeakMap<object, StoredItem>()
 
 function decodeOnce(value: unknown): StoredItem | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const known = decodedItems.get(value)
+  const known = decodedItems.get(value as object)
   if (known !== undefined) return known
   const item = decodeRecord(value)
-  if (item !== undefined) decodedItems.set(value, item)
+  if (item !== undefined) decodedItems.set(value as object, item)
   return item
 }
 

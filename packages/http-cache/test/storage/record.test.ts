@@ -1,40 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import {
+  bufferOf,
   createFillId,
   decodeRecord,
   encodeRecord,
   headerLinesOf,
-  type ResponseRecord,
 } from '../../src/storage/record.ts'
+import { recordWith } from './record-with.ts'
 
 const body = Buffer.from('body')
-
-function recordWith(changes: Partial<ResponseRecord> = {}): ResponseRecord {
-  return {
-    kind: 'response',
-    fill: createFillId(),
-    status: 200,
-    message: 'OK',
-    headers: { 'content-type': 'text/plain', vary: 'Accept' },
-    etag: '"e"',
-    hasOwnEtag: true,
-    storedAt: 1,
-    freshness: {
-      lifetime: 60,
-      initialAge: 0,
-      staleWhileRevalidate: 0,
-      staleIfError: 0,
-      mayBeStale: true,
-      isShared: false,
-      omitted: [],
-    },
-    keepUntil: 2,
-    bodyBytes: 4,
-    bodyKey: undefined,
-    isEncodable: false,
-    ...changes,
-  }
-}
 
 /** A stored item whose first bytes are changed. */
 function itemWith(change: (item: Buffer) => unknown, record = recordWith()): Buffer {
@@ -64,6 +38,11 @@ describe('a record', () => {
     expect(decodeRecord(encodeRecord(empty, Buffer.alloc(0)))?.body).toEqual(Buffer.alloc(0))
     const apart = recordWith({ bodyKey: 'k' })
     expect(decodeRecord(encodeRecord(apart))).toEqual({ record: apart, body: undefined, lines })
+  })
+
+  test('is decoded once', () => {
+    const item = encodeRecord(recordWith(), body)
+    expect(decodeRecord(Buffer.from(item))?.record).toBe(decodeRecord(item)?.record)
   })
 
   test('of Vary has neither a body nor headers', () => {
@@ -102,6 +81,23 @@ describe('what is not a record reads as a miss', () => {
     const item = itemWith((bytes) => bytes.writeUInt32LE(0, 2)).subarray(0, 22)
     expect(decodeRecord(item)).toBeUndefined()
   })
+
+  test('a damaged item of a record that is known', () => {
+    const item = encodeRecord({ kind: 'vary', fill: createFillId(), names: ['accept'] })
+    expect(decodeRecord(item)).toBeDefined()
+    for (const length of [0, 1_000]) {
+      const damaged = Buffer.from(item)
+      damaged.writeUInt32LE(length, 2)
+      expect(decodeRecord(damaged.subarray(0, 22 + length))).toBeUndefined()
+    }
+  })
+})
+
+test('bytes become a Buffer without being copied', () => {
+  expect(bufferOf(body)).toBe(body)
+  const bytes = new Uint8Array([1, 2, 3]).subarray(1)
+  expect(bufferOf(bytes)).toEqual(Buffer.of(2, 3))
+  expect(bufferOf(bytes).buffer).toBe(bytes.buffer)
 })
 
 test('a response is sent with its validator, and without the headers that no-cache names', () => {
