@@ -76,6 +76,23 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     expect((await get('/p?from=0')).cache).toContain('stored')
   })
 
+  test.each(['too large', 'a stream of events'])(
+    'a header that makes the response %s does not keep the next one out of the cache',
+    async (what) => {
+      const { cache, clock } = setupCache()
+      const handler: RequestHandler = ({ headers }, response) => {
+        response.vary('X-Custom')
+        if (headers['x-custom'] === 'a stream of events') response.type('text/event-stream')
+        if (headers['x-custom'] !== undefined) response.write('x'.repeat(1_000))
+        response.end('x')
+      }
+      const { get } = await serveRoute(...form({ cache, maxBodyBytes: 100 }, handler))
+      expect((await get('/p', { 'x-custom': what })).body).toHaveLength(1_001)
+      await clock.advance(2)
+      expect((await get('/p')).cache).toContain('stored')
+    },
+  )
+
   test('a header that makes the handler fail does not make others receive stale responses', async () => {
     const { route, clock } = failing({ staleIfError: '1d' })
     const { get } = await serveRoute(...route)

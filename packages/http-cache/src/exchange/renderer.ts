@@ -29,7 +29,7 @@ export interface RenderDecisions {
   /** Called if the body cannot be stored, while it is being sent. */
   onOversize(): void
   onComplete(captured: CapturedResponse, facts: RenderFacts): Decision
-  /** Called if the handler fails, before `render` rejects. */
+  /** Called if the handler fails, or its response cannot be rendered, before `render` rejects. */
   onFail(facts: RenderFacts): void
 }
 

@@ -99,6 +99,7 @@ class DetachedRenderer implements Renderer {
     const { reads, facts } = observeHandler(request, response, this.#options, this.#request)
     return new Promise<Rendered>((resolve, reject) => {
       const stream = (refusal: Refusal) => {
+        onFail(facts())
         reject(new StreamedResponseError(refusal))
         response.destroy()
       }
