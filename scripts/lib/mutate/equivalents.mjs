@@ -270,6 +270,18 @@ export const equivalents = [
     reason: 'A promise that is rejected twice is rejected once. The statement saves memory.',
   },
   {
+    file: 'filling/store-response.ts',
+    operator: 'order',
+    from: 'variants.admit(vary.fill, key,',
+    reason: 'No other request has the id of the record before it is returned.',
+  },
+  {
+    file: 'filling/store-response.ts',
+    operator: 'order',
+    from: 'await options.cache.remember(key,',
+    reason: 'If the variant cannot be stored, the load fails, and its tags do not count.',
+  },
+  {
     file: 'leases/claims.ts',
     operator: 'boolean',
     from: 'false',

@@ -50,7 +50,6 @@ function unvariedRead(
   names: readonly string[],
   options: ResolvedOptions,
 ): string | undefined {
-  if (names.length === 0) return undefined
   const vary = variesBy(captured, options)
   return names.find((name) => !vary.includes(name))
 }

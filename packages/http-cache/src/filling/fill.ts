@@ -11,7 +11,7 @@ import { type Headers, textOf } from '../headers/header-list.ts'
 import { ageOf, mayReplaceError } from '../policy/freshness.ts'
 import type { Refusal, Verdict } from '../policy/storing.ts'
 import { parseNoVarySearch } from '../request/query.ts'
-import { originOf, pathOf } from '../request/request-keys.ts'
+import { originOf, searchPathOf } from '../request/request-keys.ts'
 import type { CacheOutcome } from '../response/cache-status.ts'
 import type { CapturedResponse, Decision, ResponseHead } from '../response/capture.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from '../storage/record.ts'
@@ -43,7 +43,6 @@ const failedMs = 1_000
 const noBody = Buffer.alloc(0)
 /** Why the response of one request is not stored although that of another one with the same key may be. */
 const ofRequest = new Set<Refusal>(['authorization', 'no-vary-search', 'self-redirect'])
-const learned: Verdict = { refusal: 'no-vary-search' }
 
 /** Runs the handler for one request, answers that, and returns what is stored. It is the loader of a `remember`. */
 export class Fill {
@@ -51,8 +50,6 @@ export class Fill {
   readonly #exchange: Exchange
   readonly #target: FillTarget
   readonly #answer: FillAnswer
-  /** Whether the response has said which parameters belong to its key, so that it was looked up under another one. */
-  #hasLearned = false
   /**
    * Whether the response may be private, or an error, because of headers of this request, or of what middleware in front has
    * added to it, which others do not have.
@@ -140,7 +137,7 @@ export class Fill {
     if (captured.status >= 500 && stale !== undefined) {
       if (this.#mayReplace(stale)) return this.#sendStale(context, stale, captured.status)
     }
-    const verdict = this.#hasLearned ? learned : this.#judge(captured, facts)
+    const verdict = this.#judge(captured, facts)
     if (verdict.refusal !== undefined) return this.#refuse(context, verdict.refusal, captured)
     return this.#keep(context, rendered, verdict)
   }
@@ -234,13 +231,10 @@ export class Fill {
     const { options } = this.#scope
     const { hasAuthorization } = this.#exchange
     const verdict = judgeRendered(captured, facts, hasAuthorization, options, this.#now())
-    if (verdict.refusal === undefined && this.#learnsRule(captured.headers)) {
-      return { refusal: 'no-vary-search' }
-    }
-    if (verdict.refusal === undefined && isSelfRedirect(captured, this.#exchange, options))
-      return { refusal: 'self-redirect' }
-    if (verdict.refusal === undefined && !this.#hasRoom()) return { refusal: 'too-many-variants' }
-    return verdict
+    if (verdict.refusal !== undefined) return verdict
+    if (this.#learnsRule(captured.headers)) return { refusal: 'no-vary-search' }
+    if (isSelfRedirect(captured, this.#exchange, options)) return { refusal: 'self-redirect' }
+    return this.#hasRoom() ? verdict : { refusal: 'too-many-variants' }
   }
 
   #hasRoom(): boolean {
@@ -259,10 +253,9 @@ export class Fill {
     if (searchRules === undefined || !isOfUrl) return false
     const rule = parseNoVarySearch(textOf(headers['no-vary-search']))
     if (JSON.stringify(used.rule) === JSON.stringify(rule)) return false
-    const path = originOf(request) + pathOf(request.originalUrl ?? request.url ?? '')
+    const path = searchPathOf(request)
     if (rule === undefined) searchRules.delete(path)
     else searchRules.set(path, rule)
-    this.#hasLearned = true
     return true
   }
 
@@ -313,7 +306,7 @@ export class Fill {
     const { freshness } = verdict
     const built = buildRecord(merged, body, { options, freshness, now: this.#now() })
     const { hasOwnEtag, isEncodable, etag } = stale.record
-    const record = { ...built, hasOwnEtag, isEncodable, etag: hasOwnEtag ? built.etag : etag }
+    const record = { ...built, hasOwnEtag, isEncodable, etag }
     const outcome = { ...this.#forwarded(undefined, true), forwardStatus: 304 }
     await this.#answer.send({ record: complete(record), body }, outcome)
     const tags = [...facts.tags, ...groupTags(merged.headers, originOf(this.#exchange.request))]
@@ -396,8 +389,5 @@ export class Fill {
 
 /** The client of the handler receives all headers. Only later ones do not receive those of `no-cache="…"`. */
 function complete(record: ResponseRecord): ResponseRecord {
-  const { freshness } = record
-  return freshness.omitted.length === 0
-    ? record
-    : { ...record, freshness: { ...freshness, omitted: [] } }
+  return { ...record, freshness: { ...record.freshness, omitted: [] } }
 }

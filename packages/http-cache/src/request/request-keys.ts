@@ -53,7 +53,7 @@ export function keysOf(request: FrameworkRequest, options: KeyOptions): RequestK
   if (!isPermitted(request, options) || isRewritten(request)) return undefined
   const target = request.originalUrl ?? request.url ?? ''
   const origin = originOf(request)
-  const path = options.searchRules && origin + pathOf(target)
+  const path = options.searchRules && searchPathOf(request)
   const rule = path === undefined ? undefined : options.searchRules?.get(path)
   const url = origin + normalizeUrl(normalizeUrl(target, options.query), rule)
   const ruled = rule === undefined ? undefined : path
@@ -194,6 +194,11 @@ export function schemeOf(request: FrameworkRequest): string {
   // It is not checked by Express, if it trusts the proxy.
   if (protocol !== undefined) return encodeURIComponent(protocol)
   return (request.socket as { encrypted?: boolean } | null)?.encrypted === true ? 'https' : 'http'
+}
+
+/** Scheme, host and path, which `No-Vary-Search` of a response applies to. */
+export function searchPathOf(request: FrameworkRequest): string {
+  return originOf(request) + pathOf(request.originalUrl ?? request.url ?? '')
 }
 
 /** The URL without its query. */

@@ -6,6 +6,7 @@ import { ManualClock } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { CacheDeadlineError } from '../../src/storage/deadlines.ts'
 import {
+  createFillId,
   encodeRecord,
   type ResponseRecord,
   type StoredItem,
@@ -27,7 +28,7 @@ const body = Buffer.from('body')
 const asText = { accept: 'text' }
 const encodable = recordWith({ isEncodable: true })
 const apart = recordWith({ bodyKey: 'k/part' })
-const vary: VaryRecord = { kind: 'vary', fill: 'v'.repeat(16), names: ['accept'] }
+const vary: VaryRecord = { kind: 'vary', fill: createFillId(), names: ['accept'] }
 const variant = variantKey('k', vary, asText)
 const encodedKey = (record: ResponseRecord) => `http:encoded:${record.fill}:gzip`
 
@@ -134,7 +135,7 @@ describe('a lookup', () => {
   })
 
   test('follows a newer record of Vary', async () => {
-    const newer = { ...vary, fill: 'w'.repeat(16) }
+    const newer = { ...vary, fill: createFillId() }
     const key = variantKey('k', newer, asText)
     const record = recordWith()
     const { find, put } = await setup({ k: itemOf(vary), [variant]: itemOf(recordWith()) })
@@ -334,7 +335,7 @@ describe('a body', () => {
     expect(gunzipSync(result as Buffer)).toEqual(body)
     expect(turns.flat()).not.toContain('k/part')
     await put('k/part', body)
-    const other = { record: { ...apart, fill: 'o'.repeat(16) }, body: undefined }
+    const other = { record: { ...apart, fill: createFillId() }, body: undefined }
     const encoded = await inTurns(() => store.bodyOf(other, 'gzip'))
     expect(gunzipSync(encoded.result as Buffer)).toEqual(body)
   })
