@@ -231,6 +231,20 @@ export const equivalents = [
     reason: 'A ttl of Infinity means no expiry as well.',
   },
   {
+    file: 'collections/collection.ts',
+    operator: 'condition',
+    from: 'this.#check.isNeeded',
+    to: 'true',
+    reason: 'Without a schema, a value is what is stored. The condition saves a promise.',
+  },
+  {
+    file: 'collections/collection.ts',
+    operator: 'condition',
+    from: 'checked instanceof Promise',
+    to: 'true',
+    reason: 'A wait for a value that is known changes nothing.',
+  },
+  {
     file: 'collections/write-through.ts',
     operator: 'condition',
     from: '!channels.corrupt.hasSubscribers',

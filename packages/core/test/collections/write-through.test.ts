@@ -238,6 +238,15 @@ describe('delete', () => {
   })
 })
 
+test('delete does not remove the value from its source if it cannot be deleted here', async () => {
+  const { cache, failing } = setUp()
+  const remove = vi.fn()
+  failing.add('delete')
+  const values = cache.collection('c', { ...source, remove })
+  await expect(values.delete('1')).rejects.toThrow('no reply to delete')
+  expect(remove).not.toHaveBeenCalled()
+})
+
 describe('an exact collection', () => {
   const exact = { ...source, exact: true, remove: () => {} }
 

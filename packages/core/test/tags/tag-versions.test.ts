@@ -2,6 +2,11 @@ import { Cache, withBatching } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, expect, test, vi } from 'vitest'
+import { Keyspace } from '../../src/keys.ts'
+import { changingVersion, isSameHard } from '../../src/tags/tag-version.ts'
+import { isChanging, TagVersions, type Versions } from '../../src/tags/tag-versions.ts'
+import { BackendTime } from '../../src/time/backend-time.ts'
+import type { AnyStore } from '../../src/values/entry-codec.ts'
 import { promisesOf } from '../promises-of.ts'
 import { settle } from '../remember/two-processes.ts'
 
@@ -184,6 +189,66 @@ test('a store may share the read of one tag, and not that of another one', async
   expect(await load()).toBe('v')
   await cache.invalidateTags('sport')
   expect(await load()).toBe('loaded')
+})
+
+test('calls share the versions that are being read if they share the read of each tag', async () => {
+  const [news, sport] = ['1-a.1-a', '2-b.2-b'].map((version) => Promise.resolve(version))
+  let readSport: () => unknown = () => sport
+  const get = (key: string) => (key === 'tag:news' ? news : readSport())
+  const store = { payload: 'bytes', get } as unknown as AnyStore
+  const clock = new ManualClock()
+  const versions = new TagVersions(
+    store,
+    new Keyspace('tag:', 250),
+    new BackendTime(undefined, clock),
+  )
+  const tags = ['news', 'sport']
+  const first = versions.read(tags)
+  expect(versions.read(tags)).toBe(first)
+  readSport = () => Promise.resolve('3-c.3-c')
+  expect((await versions.read(tags)).get('sport')).toBe('3-c.3-c')
+  expect((await first).get('sport')).toBe('2-b.2-b')
+})
+
+test('the mark of a change whose process has died becomes a version since its end', async () => {
+  const { backend, cache, clock, operations, version } = setUp()
+  const end = clock.now() + 10
+  const mark = `\x01\x02Cother.0.30000.${end}`
+  await backend.set(tagKey, mark)
+  await clock.advance(9)
+  await cache.set('k', 'v', { tags: ['news'] })
+  expect(await cache.get('k')).toBeUndefined()
+  await cache.invalidateTags('news')
+  expect([await version(), operations()]).toEqual([mark, expect.not.arrayContaining(['touch'])])
+  await clock.advance(1)
+  await cache.set('k', 'v', { tags: ['news'] })
+  expect(await cache.get('k')).toBe('v')
+  expect(timesOf(await version())).toEqual([end, end])
+})
+
+test('a version that another process stores in place of such a mark is kept', async () => {
+  const { backend, clock } = setUp()
+  await backend.set(tagKey, `\x01\x02Cother.0.30000.${clock.now()}`)
+  const other = new Cache(backend, { clock })
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
+    if (operation === 'compareAndSet') await other.set('k', 'v', { tags: ['news'] })
+    return call()
+  })
+  await new Cache(store, { clock }).set('l', 'v', { tags: ['news'] })
+  expect(await other.getMany(['k', 'l'])).toEqual(['v', 'v'])
+})
+
+test('entries are valid with a later version that has made them stale only', () => {
+  expect([isSameHard('a.1', 'a.2'), isSameHard('a.1', 'b.1')]).toEqual([true, false])
+})
+
+test('tags are changing if one of them is', () => {
+  const versions: Versions = new Map([
+    ['news', '1-a.1-a' as never],
+    ['sport', changingVersion],
+  ])
+  expect(isChanging(versions, ['news', 'none'])).toBe(false)
+  expect(isChanging(versions, ['news', 'sport'])).toBe(true)
 })
 
 test('one tag may be read synchronously, and another one not', async () => {

@@ -1,7 +1,8 @@
 import { Cache, CacheError } from '@stowage/core'
 import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/driver'
+import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { gate, settle } from '../remember/two-processes.ts'
 
 const leaseMark = '\x01\x02Lother.0.30000'
@@ -115,6 +116,7 @@ describe.each(modes)('increment on a %s store', (_, isAsync) => {
     await backend.set('k', leaseMark)
     expect(Object.is(await cache.increment('k', -0), 0)).toBe(true)
     expect(await stored()).toBe('0')
+    expect([await cache.increment('k', 2), await cache.increment('k', -0)]).toEqual([2, 2])
   })
 
   test('increments a counter that replaces the lease meanwhile', async () => {
@@ -171,6 +173,21 @@ describe.each(modes)('increment on a %s store', (_, isAsync) => {
   })
 })
 
+test('an add without tags is sent at once', async () => {
+  const { cache, operations } = setUp()
+  const adding = cache.add('k', 'value')
+  expect(operations).toEqual(['add'])
+  expect(await adding).toBe(true)
+})
+
+test('a counter of -0 in place of a lease is 0, also in a memory', async () => {
+  const backend = memory()
+  await backend.set('k', leaseMark)
+  const cache = new Cache(backend)
+  expect(await cache.increment('k', -0)).toBe(0)
+  expect(await cache.get('k')).toBe(0)
+})
+
 test('what has refused an add or an increment is read from the primary', async () => {
   const clock = new ManualClock()
   const backend = referenceStore({ clock })
@@ -187,6 +204,20 @@ test('what has refused an add or an increment is read from the primary', async (
   expect(read).toEqual([{ consistency: 'strong' }, { consistency: 'strong' }])
 })
 
+test('a snapshot is read from the primary, unless the caller says otherwise', async () => {
+  const read: unknown[] = []
+  const store = wrapStore<ByteStore>(referenceStore(), (operation, call, [, options]) => {
+    if (operation === 'get') read.push(options)
+    return call()
+  })
+  const cache = new Cache(store)
+  await cache.snapshot('k')
+  await cache.snapshot('k', {})
+  await cache.snapshot('k', { consistency: 'eventual' })
+  const strong = { consistency: 'strong' }
+  expect(read).toEqual([strong, strong, { consistency: 'eventual' }])
+})
+
 describe('expire', () => {
   test('leaves a stale value for the rest of its window', async () => {
     const { cache, clock, backend } = setUp()
@@ -201,10 +232,12 @@ describe('expire', () => {
   })
 
   test('deletes a value without a window, and returns whether one existed', async () => {
-    const { cache, stored } = setUp()
+    const { cache, backend, stored } = setUp()
     await cache.set('k', 'value')
+    const swaps = vi.spyOn(backend, 'compareAndSet')
     expect(await cache.expire('k')).toBe(true)
     expect(await stored()).toBeUndefined()
+    expect(swaps.mock.calls[0]?.[2]).toBeUndefined()
     expect(await cache.expire('k')).toBe(false)
   })
 
@@ -233,6 +266,14 @@ describe('pull', () => {
     expect(await cache.pull('k')).toBeUndefined()
     expect(operations).toEqual(['get'])
   })
+})
+
+test('pull leaves a stale value, which a load may need', async () => {
+  const setting = setUp(true)
+  await makeStale(setting)
+  setting.operations.length = 0
+  expect(await setting.cache.pull('k')).toBeUndefined()
+  expect(setting.operations).toEqual(['get'])
 })
 
 describe('update', () => {
@@ -310,7 +351,7 @@ describe('a snapshot', () => {
     const { cache, backend, stored } = setUp(true)
     await cache.set('k', { n: 1 })
     const snapshot = await cache.snapshot<object>('k')
-    expect(snapshot.jsonText).toBe('{"n":1}')
+    expect([snapshot.jsonText, snapshot.value]).toEqual(['{"n":1}', { n: 1 }])
     await backend.set('k', '"other"')
     expect(await snapshot.replace({ n: 2 }, { ttl: 5_000 })).toBe(false)
     expect([await snapshot.swap({ n: 2 }), await snapshot.delete()]).toEqual([undefined, false])
