@@ -47,12 +47,6 @@ export const equivalents = [
     reason: 'Each attempt sets it.',
   },
   {
-    file: 'updates/entry-updates.ts',
-    operator: '<=',
-    from: 'ttl <= 0',
-    reason: 'A ttl of 0 deletes the item as well.',
-  },
-  {
     file: 'freshness/entry-reader.ts',
     operator: 'condition',
     from: 'names.size === 0',
@@ -229,6 +223,21 @@ export const equivalents = [
     from: 'Number.isFinite(ms)',
     to: 'true',
     reason: 'A ttl of Infinity means no expiry as well.',
+  },
+  {
+    file: 'updates/entry-updates.ts',
+    operator: 'statement',
+    after:
+      'if (found.mark?.kind === "change" && await isInProgress(found.mark, time)) return false; ',
+    from: 'scope.invalidateLoads(key);',
+    reason: 'The call has done so before, and reads of later loads wait for it.',
+  },
+  {
+    file: 'updates/entry-updates.ts',
+    operator: 'statement',
+    after: 'if (parseMark(item) !== void 0) { ',
+    from: 'scope.invalidateLoads(key);',
+    reason: 'The call has done so before, and reads of later loads wait for it.',
   },
   {
     file: 'collections/collection.ts',

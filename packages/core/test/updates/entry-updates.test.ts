@@ -1,5 +1,6 @@
 import { Cache, CacheError } from '@stowage/core'
 import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/driver'
+import { JsonText } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
@@ -173,16 +174,15 @@ describe.each(modes)('increment on a %s store', (_, isAsync) => {
   })
 })
 
-test('an add without tags is sent at once', async () => {
+test('a value that cannot be encoded replaces none, and sends nothing', async () => {
   const { cache, operations } = setUp()
-  const adding = cache.add('k', 'value')
-  expect(operations).toEqual(['add'])
-  expect(await adding).toBe(true)
+  await expect(cache.replace('k', 1n)).rejects.toMatchObject({ code: 'ERR_CACHE_CODEC' })
+  expect(operations).toEqual([])
 })
 
-test('a counter of -0 in place of a lease is 0, also in a memory', async () => {
-  const backend = memory()
-  await backend.set('k', leaseMark)
+test('a counter of -0 in place of a lease is 0, also where values are shared', async () => {
+  const backend = memory({ values: 'shared' })
+  await backend.set('k', leaseMark as never)
   const cache = new Cache(backend)
   expect(await cache.increment('k', -0)).toBe(0)
   expect(await cache.get('k')).toBe(0)
@@ -356,6 +356,13 @@ describe('a snapshot', () => {
     expect(await snapshot.replace({ n: 2 }, { ttl: 5_000 })).toBe(false)
     expect([await snapshot.swap({ n: 2 }), await snapshot.delete()]).toEqual([undefined, false])
     expect(await stored()).toBe('"other"')
+  })
+
+  test('that stores a JSON text has its value', async () => {
+    const { cache } = setUp()
+    const snapshot = await cache.snapshot<unknown>('k')
+    const stored = await snapshot.swap(new JsonText('{"n":1}'))
+    expect(stored?.value).toEqual({ n: 1 })
   })
 
   test('stores the tags of its new value', async () => {
