@@ -38,10 +38,10 @@ export class ResponseEngine {
 
   constructor(options: ResolvedOptions) {
     const { cache, timeoutMs } = options
-    const { hints, variants, hitForMiss } = knownResponsesOf(cache)
+    const { hints, variants, unstored } = knownResponsesOf(cache)
     const store = new ResponseStore(cache, timeoutMs, hints)
     this.#options = options
-    this.#scope = { options, store, sender: new Sender(options, store), variants, hitForMiss }
+    this.#scope = { options, store, sender: new Sender(options, store), variants, unstored }
   }
 
   /** Answers a request; at once if the cache replies at once. Never throws or rejects. */
@@ -71,7 +71,7 @@ export class ResponseEngine {
   /** Forgets what this process knows of a key, after it was deleted. */
   forget(key: string): void {
     this.#scope.store.forget(key)
-    this.#scope.hitForMiss.remove(key)
+    this.#scope.unstored.remove(key)
   }
 
   #handle(exchange: Exchange, found: FoundResponse | undefined): Awaitable<void> {
@@ -137,11 +137,11 @@ export class ResponseEngine {
     mayReplace: boolean,
   ): boolean {
     const { directives, keys, renderer } = exchange
-    const hasFailed = this.#scope.hitForMiss.has(key, 'failed')
+    const hasFailed = this.#scope.unstored.has(key, 'failed')
     if (hasFailed && mayReplace && !directives.has('no-cache')) return true
     if (use !== 'stale') return false
     // A refresh that has failed is not repeated at once.
-    if (this.#refreshing.has(key) || this.#scope.hitForMiss.has(key)) return true
+    if (this.#refreshing.has(key) || this.#scope.unstored.has(key)) return true
     if (!renderer.isDetached) return false
     this.#refreshInBackground(exchange, { baseKey: keys.key, key, vary })
     return true
@@ -154,9 +154,9 @@ export class ResponseEngine {
     if (conditions.method === 'HEAD' || directives.has('no-store')) return false
     // The complete response may be large, and the client has asked for a part of it only.
     if (conditions.range !== undefined && stored === undefined) return false
-    const { hitForMiss } = this.#scope
-    if (hitForMiss.has(key) || hitForMiss.has(keys.key)) return false
-    return !hitForMiss.has(key, 'unlikely') || !this.#clients.has(key)
+    const { unstored } = this.#scope
+    if (unstored.has(key) || unstored.has(keys.key)) return false
+    return !unstored.has(key, 'unlikely') || !this.#clients.has(key)
   }
 
   /** Runs the handler, or waits for the request that does. */
@@ -308,10 +308,10 @@ export class ResponseEngine {
       return this.#send(exchange, stored, { forwarded: exchange.reason, collapsed: true })
     }
     const use = useOf(freshness, age, exchange.directives)
-    const { hitForMiss } = this.#scope
+    const { unstored } = this.#scope
     const mayReplace = !exchange.directives.has('no-cache') && mayReplaceError(freshness, age)
     const isStale =
-      use === 'stale' || (use === 'validate' && hitForMiss.has(key, 'failed') && mayReplace)
+      use === 'stale' || (use === 'validate' && unstored.has(key, 'failed') && mayReplace)
     return use === 'fresh' || isStale ? this.#send(exchange, stored, plainHit) : false
   }
 

@@ -91,7 +91,7 @@ export class Fill {
 
   /** Whether the handler has failed for another request while this one waited, and that suffices for this one. */
   #hasFailed(stale: CompleteResponse): boolean {
-    if (!this.#scope.hitForMiss.has(this.#target.key, 'failed')) return false
+    if (!this.#scope.unstored.has(this.#target.key, 'failed')) return false
     const { directives, hasAuthorization } = this.#exchange
     if (directives.has('no-cache')) return false
     if (hasAuthorization && !stale.record.freshness.isShared) return false
@@ -175,7 +175,7 @@ export class Fill {
       })
     } catch (error) {
       if (!(error instanceof IncompleteResponseError) && !this.#isOfRequest) {
-        this.#scope.hitForMiss.add(this.#target.key, failedMs)
+        this.#scope.unstored.add(this.#target.key, failedMs)
       }
       throw error
     }
@@ -269,7 +269,7 @@ export class Fill {
     const body = captured.body as Buffer
     const record = buildRecord(captured, body, { options, freshness, now: this.#now() })
     const tags = [...facts.tags, ...groupTags(captured.headers, originOf(this.#exchange.request))]
-    this.#scope.hitForMiss.remove(this.#target.key)
+    this.#scope.unstored.remove(this.#target.key)
     await this.#answer.send({ record: complete(record), body }, this.#forwarded(undefined, true))
     return this.#store(context, { record, body }, variesBy(captured, options), tags)
   }
@@ -322,7 +322,7 @@ export class Fill {
     stale: CompleteResponse,
     status: number,
   ): Promise<Buffer | undefined> {
-    if (!this.#isOfRequest) this.#scope.hitForMiss.add(this.#target.key, failedMs, 'failed')
+    if (!this.#isOfRequest) this.#scope.unstored.add(this.#target.key, failedMs, 'failed')
     await this.#answer.send(stale, { forwarded: 'stale', forwardStatus: status })
     context.skip()
     return context.stale
@@ -361,10 +361,10 @@ export class Fill {
   /** @param ms how long other requests do not use the cache, unless their responses may be stored */
   #skip(context: Context, refusal: Refusal, ms = privateMs): void {
     const mayStoreOthers = this.#mayStoreOthers(refusal)
-    const { hitForMiss } = this.#scope
+    const { unstored } = this.#scope
     const { key } = this.#target
-    hitForMiss.add(key, mayStoreOthers ? 1 : ms)
-    if (mayStoreOthers) hitForMiss.add(key, ms, 'unlikely')
+    unstored.add(key, mayStoreOthers ? 1 : ms)
+    if (mayStoreOthers) unstored.add(key, ms, 'unlikely')
     context.skip({ share: false, for: mayStoreOthers ? 1 : ms })
   }
 

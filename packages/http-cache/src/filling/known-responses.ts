@@ -92,7 +92,7 @@ function numberOf(key: string): number {
 type Reason = 'private' | 'unlikely' | 'failed'
 
 /** What this process knows of keys whose responses could not be stored. */
-class HitForMiss {
+class UnstoredResponses {
   readonly #clock: Clock
   readonly #until: Readonly<Record<Reason, ShortKeyMap<number>>> = {
     private: new ShortKeyMap(maxKeys),
@@ -122,7 +122,7 @@ class HitForMiss {
 export interface KnownResponses {
   readonly hints: ShortKeyMap<Hint>
   readonly variants: Variants
-  readonly hitForMiss: HitForMiss
+  readonly unstored: UnstoredResponses
 }
 
 /** One per cache and not per route: applications have many routes, and clients determine the number of keys. */
@@ -134,7 +134,7 @@ export function knownResponsesOf(cache: Cache): KnownResponses {
   const created = {
     hints: new ShortKeyMap<Hint>(maxKeys),
     variants: new Variants(),
-    hitForMiss: new HitForMiss(cache.clock),
+    unstored: new UnstoredResponses(cache.clock),
   }
   known.set(cache, created)
   return created

@@ -15,7 +15,7 @@ import type { KnownResponses } from './known-responses.ts'
 /** How long the record of `Vary` is kept at least, in milliseconds. */
 const minVaryMs = 86_400_000
 
-export interface FillScope extends Pick<KnownResponses, 'variants' | 'hitForMiss'> {
+export interface FillScope extends Pick<KnownResponses, 'variants' | 'unstored'> {
   readonly options: ResolvedOptions
   readonly store: ResponseStore
   readonly sender: Sender
@@ -86,6 +86,7 @@ async function storeVariant(
   const now = options.cache.clock.now()
   const { keepUntil } = stored.record
   variants.admit(vary.fill, key, options.maxVariants, { now, keepUntil })
+  // `encodeStored` replaces the ttl by that of the response.
   await options.cache.remember<Buffer>(key, { lease: false, ttl: '1ms' }, (inner: Context) =>
     encodeStored(inner, stored, [], now),
   )

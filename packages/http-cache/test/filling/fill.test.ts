@@ -42,8 +42,8 @@ const beginning =
 
 describe('a response that may be stored', () => {
   test('is sent, and then stored', async () => {
-    const { clock, did, doneBy, hitForMiss } = setupFill()
-    hitForMiss.add(key, 1_000)
+    const { clock, did, doneBy, unstored } = setupFill()
+    unstored.add(key, 1_000)
     const own = { ...text, 'cache-groups': '"g"' }
     const { result } = await doneBy(responding(capturedWith(own), { tags: ['a'], ttl: 30_000 }))
     const { record, body: stored } = decodeRecord(result) ?? {}
@@ -57,7 +57,7 @@ describe('a response that may be stored', () => {
       ['tags', 'a', 'group http://shop g'],
       ['validators', { etag: record?.fill }],
     ])
-    expect(hitForMiss.has(key)).toBe(false)
+    expect(unstored.has(key)).toBe(false)
   })
 
   test('is not sent if its handler has done so, or if no client waits', async () => {
@@ -128,11 +128,11 @@ describe('a response that may be stored', () => {
   })
 
   test('is waited for by other requests as soon as it is sent', async () => {
-    const { doneBy, hitForMiss, sender } = setupFill()
-    hitForMiss.add(key, 1_000)
+    const { doneBy, unstored, sender } = setupFill()
+    unstored.add(key, 1_000)
     let isMarked: unknown
     sender.send = async () => {
-      isMarked = hitForMiss.has(key)
+      isMarked = unstored.has(key)
     }
     await doneBy()
     expect(isMarked).toBe(false)
@@ -220,7 +220,7 @@ describe('a response that has begun', () => {
   })
 
   test('is passed on if it is not stored, and others do not wait for its end', async () => {
-    const { did, done, doneBy, hitForMiss } = setupFill()
+    const { did, done, doneBy, unstored } = setupFill()
     let decision: unknown
     const head = capturedWith({ ...text, 'set-cookie': 'a=b' })
     const { result } = await doneBy(({ onHead }) => {
@@ -233,7 +233,7 @@ describe('a response that has begun', () => {
       ['status', { ...miss, detail: 'set-cookie' }],
       ...skipped(10_000),
     ])
-    expect(hitForMiss.has(key)).toBe(true)
+    expect(unstored.has(key)).toBe(true)
   })
 
   test('is judged by what its handler has read so far', async () => {
@@ -316,27 +316,27 @@ describe('a response that is complete', () => {
   })
 
   test('lets others wait for the next one after a second if it is an error', async () => {
-    const { clock, hitForMiss, done, result, stale } = await decisionOn(
+    const { clock, unstored, done, result, stale } = await decisionOn(
       capturedWith(text, { status: 500 }),
       { stale: { freshness: { ...freshness, staleIfError: 0 } } },
     )
     expect(result).toBe(stale)
     expect(done('skip')).toEqual(skipped(1_000))
     await clock.advance(999)
-    expect(hitForMiss.has(key)).toBe(true)
+    expect(unstored.has(key)).toBe(true)
     await clock.advance(1)
-    expect(hitForMiss.has(key)).toBe(false)
+    expect(unstored.has(key)).toBe(false)
   })
 
   test('does not leave a stale one stored if it is private', async () => {
-    const { clock, hitForMiss, result } = await decisionOn(capturedWith(text, { status: 499 }), {
+    const { clock, unstored, result } = await decisionOn(capturedWith(text, { status: 499 }), {
       stale: {},
     })
     expect(result).toBeUndefined()
     await clock.advance(9_999)
-    expect(hitForMiss.has(key)).toBe(true)
+    expect(unstored.has(key)).toBe(true)
     await clock.advance(1)
-    expect(hitForMiss.has(key)).toBe(false)
+    expect(unstored.has(key)).toBe(false)
   })
 
   test.each<[string, Partial<RenderFacts>, Headers, Setting]>([
@@ -358,16 +358,16 @@ describe('a response that is complete', () => {
     const { status = 200, ...headers } = own
     const captured = capturedWith(headers, { status: Number(status) })
     const all = await decisionOn(captured, setting, { ...noFacts, ...facts })
-    const { clock, done, hitForMiss, result } = all
+    const { clock, done, unstored, result } = all
     expect(result).toBeUndefined()
     expect(done('skip')).toEqual(skipped(1))
-    expect([hitForMiss.has(key), hitForMiss.has(key, 'unlikely')]).toEqual([true, true])
+    expect([unstored.has(key), unstored.has(key, 'unlikely')]).toEqual([true, true])
     await clock.advance(1)
-    expect([hitForMiss.has(key), hitForMiss.has(key, 'unlikely')]).toEqual([false, true])
+    expect([unstored.has(key), unstored.has(key, 'unlikely')]).toEqual([false, true])
     await clock.advance(9_998)
-    expect(hitForMiss.has(key, 'unlikely')).toBe(true)
+    expect(unstored.has(key, 'unlikely')).toBe(true)
     await clock.advance(1)
-    expect(hitForMiss.has(key, 'unlikely')).toBe(false)
+    expect(unstored.has(key, 'unlikely')).toBe(false)
   })
 
   test.each<[string, Partial<RenderFacts>, Setting]>([
@@ -378,9 +378,9 @@ describe('a response that is complete', () => {
     ],
     ['its own request has read the socket', { privateRead: 'socket.remotePort' }, {}],
   ])('lets nobody try again if it is not stored because %s', async (_, facts, setting) => {
-    const { done, hitForMiss } = await decisionOn(capturedWith(), setting, { ...noFacts, ...facts })
+    const { done, unstored } = await decisionOn(capturedWith(), setting, { ...noFacts, ...facts })
     expect(done('skip')).toEqual(skipped(10_000))
-    expect(hitForMiss.has(key, 'unlikely')).toBe(false)
+    expect(unstored.has(key, 'unlikely')).toBe(false)
   })
 
   test('is not stored if there are as many variants already', async () => {
@@ -502,7 +502,7 @@ describe('a stale response', () => {
   })
 
   test('is sent instead of an error, to later requests as well', async () => {
-    const { clock, did, doneBy, hitForMiss, stale, staleRecord } = setupFill({ stale: {} })
+    const { clock, did, doneBy, unstored, stale, staleRecord } = setupFill({ stale: {} })
     const { result } = await doneBy(responding(capturedWith(text, { status: 503 })))
     expect(result).toBe(stale)
     expect(did).toEqual([
@@ -511,17 +511,17 @@ describe('a stale response', () => {
       ['skip'],
     ])
     await clock.advance(999)
-    expect(hitForMiss.has(key, 'failed')).toBe(true)
+    expect(unstored.has(key, 'failed')).toBe(true)
     await clock.advance(1)
-    expect(hitForMiss.has(key, 'failed')).toBe(false)
+    expect(unstored.has(key, 'failed')).toBe(false)
   })
 
   test('is not sent to later requests if the error may be due to this one', async () => {
-    const { done, doneBy, hitForMiss } = setupFill({ stale: {} })
+    const { done, doneBy, unstored } = setupFill({ stale: {} })
     const captured = capturedWith(text, { status: 500 })
     await doneBy(responding(captured, { isOfRequest: true }))
     expect(done('send')).toHaveLength(1)
-    expect(hitForMiss.has(key, 'failed')).toBe(false)
+    expect(unstored.has(key, 'failed')).toBe(false)
   })
 
   test('is not sent instead of another response', async () => {
@@ -531,15 +531,15 @@ describe('a stale response', () => {
   })
 
   test('is sent without the handler if that has failed for another request', async () => {
-    const { did, hitForMiss, load, stale, staleRecord } = setupFill({ stale: {} })
-    hitForMiss.add(key, 1_000, 'failed')
+    const { did, unstored, load, stale, staleRecord } = setupFill({ stale: {} })
+    unstored.add(key, 1_000, 'failed')
     expect(await load()).toBe(stale)
     expect(did).toEqual([['send', { record: staleRecord, body }, hit], ['skip']])
   })
 
   test('is not skipped, and the request fails, if it cannot be sent', async () => {
-    const { done, hitForMiss, load, sender } = setupFill({ stale: {} })
-    hitForMiss.add(key, 1_000, 'failed')
+    const { done, unstored, load, sender } = setupFill({ stale: {} })
+    unstored.add(key, 1_000, 'failed')
     const error = new Error('no headers')
     sender.send = () => Promise.reject(error)
     await expect(load()).rejects.toBe(error)
@@ -558,7 +558,7 @@ describe('a stale response', () => {
     ['one that is too old', { stale: { freshness: { ...freshness, staleIfError: 30 } } }, true],
   ])('calls a handler that has failed again for %s: %o', async (_, setting, isRendered) => {
     const all = setupFill({ stale: {}, ...setting, options: { requestDirectives: true } })
-    all.hitForMiss.add(key, 1_000, 'failed')
+    all.unstored.add(key, 1_000, 'failed')
     await all.load()
     expect(all.did.includes('render')).toBe(isRendered)
   })
@@ -568,13 +568,13 @@ describe('a handler that fails', () => {
   const error = new Error('failed')
 
   test('answers its client, and lets others not wait for a second', async () => {
-    const { clock, done, doneBy, hitForMiss } = setupFill()
+    const { clock, done, doneBy, unstored } = setupFill()
     await expect(doneBy(failing(error))).rejects.toBe(error)
     expect(done('fail')).toEqual([['fail', error]])
     await clock.advance(999)
-    expect(hitForMiss.has(key)).toBe(true)
+    expect(unstored.has(key)).toBe(true)
     await clock.advance(1)
-    expect(hitForMiss.has(key)).toBe(false)
+    expect(unstored.has(key)).toBe(false)
   })
 
   test('without a client answers none', async () => {
@@ -584,21 +584,21 @@ describe('a handler that fails', () => {
   })
 
   test('may fail because of its request, and others try again', async () => {
-    const { clock, did, doneBy, hitForMiss } = setupFill()
+    const { clock, did, doneBy, unstored } = setupFill()
     const { result } = await doneBy(failing(error, { isOfRequest: true }))
     expect(result).toBeUndefined()
     expect(did).toEqual(['render', ['fail', error], ...skipped(1)])
     await clock.advance(999)
-    expect([hitForMiss.has(key), hitForMiss.has(key, 'unlikely')]).toEqual([false, true])
+    expect([unstored.has(key), unstored.has(key, 'unlikely')]).toEqual([false, true])
     await clock.advance(1)
-    expect(hitForMiss.has(key, 'unlikely')).toBe(false)
+    expect(unstored.has(key, 'unlikely')).toBe(false)
   })
 
   test('whose client has left marks nothing', async () => {
-    const { done, doneBy, hitForMiss } = setupFill()
+    const { done, doneBy, unstored } = setupFill()
     const error = new IncompleteResponseError()
     await expect(doneBy(() => Promise.reject(error))).rejects.toBe(error)
-    expect([hitForMiss.has(key), done('skip')]).toEqual([false, []])
+    expect([unstored.has(key), done('skip')]).toEqual([false, []])
   })
 
   test('apart from its client is replaced by the stale response', async () => {

@@ -77,7 +77,7 @@ export function setupFill(setting: Setting = {}) {
   const clock = new ManualClock()
   const cache = new Cache(memory({ clock }), { clock, name: 'pages' })
   const options = resolveOptions({ cache, ttl: '1m', ...setting.options })
-  const { variants, hitForMiss, hints } = knownResponsesOf(cache)
+  const { variants, unstored, hints } = knownResponsesOf(cache)
   const did: unknown[] = []
   const noting =
     (name: string) =>
@@ -138,7 +138,7 @@ export function setupFill(setting: Setting = {}) {
   }
   const store = new ResponseStore(cache, 1_000, hints)
   const target = { baseKey: key, key, vary: undefined, ...setting.target }
-  const scope = { options, store, sender: sender as unknown as Sender, variants, hitForMiss }
+  const scope = { options, store, sender: sender as unknown as Sender, variants, unstored }
   const fill = new Fill(scope satisfies FillScope, exchange, target)
   const load = () => fill.load(context as unknown as Context)
   /** Loads, and returns all that was done for it. */
@@ -149,7 +149,7 @@ export function setupFill(setting: Setting = {}) {
   }
   const done = (name: string) => did.filter((each) => Array.isArray(each) && each[0] === name)
   return {
-    ...{ cache, clock, context, did, done, doneBy, exchange, handler, hitForMiss, load, options },
+    ...{ cache, clock, context, did, done, doneBy, exchange, handler, unstored, load, options },
     ...{ request, response, renderer, sender, stale, staleRecord, variants, store, scope, target },
   }
 }
