@@ -234,6 +234,12 @@ export const equivalents = [
   },
   {
     file: 'updates/entry-updates.ts',
+    operator: '<=',
+    from: 'ttl <= 0',
+    reason: 'A ttl of 0 deletes the item as well.',
+  },
+  {
+    file: 'updates/entry-updates.ts',
     operator: 'statement',
     after: 'if (parseMark(item) !== void 0) { ',
     from: 'scope.invalidateLoads(key);',

@@ -201,14 +201,14 @@ export class EntryUpdates {
 
   async #stale(key: string, { value, facts }: NonNullable<Found['entry']>): Promise<Replacement> {
     const now = await this.#context.time.estimate()
-    // Without a window, a ttl of 0 deletes the entry.
-    const ttl = Math.max(0, Math.ceil((facts?.expiresAt ?? now) - now))
+    const ttl = (facts?.expiresAt ?? now) - now
+    if (ttl <= 0) return deletion
     const item = this.#context.entries.encode(key, value, {
       ...facts,
       freshUntil: now,
       id: randomId(8),
     })
-    return { item, ttl }
+    return { item, ttl: Math.ceil(ttl) }
   }
 
   /**
