@@ -124,7 +124,7 @@ describe.each(transports)('requests (%s)', (transport) => {
   })
 
   test('that wait for a connection are not sent after their call failed', async () => {
-    const store = storeWith({ timeout: '1s', requestTimeout: '1s', batching: false })
+    const store = storeWith({ timeout: '3s', requestTimeout: '3s', batching: false })
     // Otherwise the increments wait for a request for the time of the server.
     await vi.waitFor(() => store.get('c'), 20_000)
     let reply = () => {}
@@ -136,7 +136,11 @@ describe.each(transports)('requests (%s)', (transport) => {
       return incremented
     }
     const keys = Array.from({ length: 600 }, (_, index) => `c${index}`)
-    const causes = await Promise.all(keys.map((key) => causeOf(store.increment(key, 1))))
+    const waiting = keys.map((key) => causeOf(store.increment(key, 1)))
+    await vi.waitFor(() => expect(server.keys.length).toBeGreaterThan(connections), 20_000)
+    // The process stands still until the time of all of them is over.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+    const causes = await Promise.all(waiting)
     reply()
     await vi.waitFor(() => store.increment('last', 1), 20_000)
     const sent = server.keys.filter((key) => key !== 'last')
