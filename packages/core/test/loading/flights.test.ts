@@ -216,6 +216,13 @@ describe('the flights of a key', () => {
     expect(flight.isCurrent).toBe(false)
   })
 
+  test('remain after a write of a key that has none', () => {
+    const { group } = setUp()
+    const flights = [group.begin('k'), group.beginRefresh('k')]
+    group.invalidate('other')
+    expect(flights.map((each) => each.isCurrent)).toEqual([true, true])
+  })
+
   test('leave other keys alone when a prefix is cleared', () => {
     const { group } = setUp()
     const [inside, outside] = [group.begin('p:k'), group.begin('k')]
