@@ -15,7 +15,7 @@ function withOutage(check: (outage: Outage, fixture: Fixture) => Promise<void>) 
 
 export const outage: readonly ConformanceCase[] = group('outage', {
   'every call fails with a CacheError before its deadline': withOutage(async (outage, fixture) => {
-    await fixture.store.set(fixture.newKey(), fixture.item('x'))
+    await outage.untilReachable(() => fixture.store.set(fixture.newKey(), fixture.item('x')))
     await outage.during(async () => {
       // The first calls discover the outage, the later ones may fail at once.
       for (const _ of [1, 2]) await assertAllFail(outage, fixture)
@@ -27,7 +27,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
 
   'each call has an error with its own key': withOutage(async (outage, fixture) => {
     const { store, newKeys, item } = fixture
-    await store.set(fixture.newKey(), item('x'))
+    await outage.untilReachable(() => store.set(fixture.newKey(), item('x')))
     const keys = newKeys(5)
     const calls = {
       get: (key: string) => store.get(key),
@@ -47,7 +47,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
   'the calls in flight when the backend fails settle': withOutage(async (outage, fixture) => {
     const { store, newKeys, item } = fixture
     const keys = newKeys(100)
-    await store.setMany(keys.map((key) => [key, item('old')] as const))
+    await outage.untilReachable(() => store.setMany(keys.map((key) => [key, item('old')] as const)))
     const calls = keys.flatMap((key) => [
       { name: 'set', key, outcome: outage.assertSettles('set', () => store.set(key, item('new'))) },
       { name: 'get', key, outcome: outage.assertSettles('get', () => store.get(key)) },
@@ -70,7 +70,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
   'every call of a cache with a prefix fails before its deadline': withOutage(
     async (outage, { newCache, newKey }) => {
       const known = newCache({ prefix: newKey('known:') })
-      await known.set('a', 1)
+      await outage.untilReachable(() => known.set('a', 1))
       await outage.during(async () => {
         const assertFails = async (cache: Cache) => {
           const { remember: _, ...calls } = cacheCalls(cache)
@@ -87,7 +87,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
   'remember returns the loaded value before the deadline': withOutage(
     async (outage, { newCache, newKey }) => {
       const known = newCache({ prefix: newKey('known:') })
-      await known.set('b', 1)
+      await outage.untilReachable(() => known.set('b', 1))
       await outage.during(async () => {
         const caches = [newCache(), known, newCache({ prefix: newKey('unused:') })]
         const outcomes = caches.map((cache) =>
@@ -106,7 +106,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
   'a store recovers when the backend is reachable again': withOutage(async (outage, fixture) => {
     const { newCache, newKey } = fixture
     const cache = newCache({ prefix: newKey('p:') })
-    await cache.set('a', 'before')
+    await outage.untilReachable(() => cache.set('a', 'before'))
     await outage.during(async () => {
       await outage.assertFails('ping', () => fixture.store.ping())
       await outage.assertFails('get', () => cache.get('a'))
@@ -138,7 +138,7 @@ export const outage: readonly ConformanceCase[] = group('outage', {
   ),
 
   'close settles during an outage': withOutage(async (outage, { store, newKey, item }) => {
-    await store.set(newKey(), item('x'))
+    await outage.untilReachable(() => store.set(newKey(), item('x')))
     await outage.during(async () => {
       const pending = outage.assertSettles('get', () => store.get(newKey()))
       const closed = await outage.assertSettles('close', () => store.close())
