@@ -81,6 +81,7 @@ export const loadFaults: readonly PlantedFault[] = [
   {
     name: 'a lease is renewed by touch, which extends the ttl of what replaced it',
     scenario: remember as Scenario,
+    firstSeed: 14_000,
     changes: [
       [
         'index.js',

@@ -2,6 +2,8 @@ import { concerns, isWrite, type Load, type LoadHistory, settledOf } from './loa
 
 /** How long a value that cannot be kept is loaded by each process for itself, and how long it takes to say so. */
 const passMs = 1_500
+/** How many loads a call shares whose values are lost, before it loads for itself. */
+const maxLoads = 3
 /** How long processes use the id of a generation for reads that need not be strong. */
 const generationMs = 1_000
 /** A load is stored, or its failure, within this time after its end. Without faults. */
@@ -53,6 +55,7 @@ function mustExclude(history: LoadHistory, first: Load, second: Load): boolean {
   // lease and the one of a refresh in the background do not exclude each other.
   if (!history.traits.revealsTtl && first.isRefresh) return false
   if (!history.traits.scan && hasRecentClear(history, second)) return false
+  if (hasLostLeases(history, second)) return false
   return !isPassed(history, second) && !isInvalidated(history, first, second)
 }
 
@@ -81,19 +84,27 @@ function isUnleased({ isNested, settings: { lease, nested } }: Load): boolean {
 }
 
 /** Whether the value could not be kept lately, so that each process loads it for itself. */
-function isPassed({ log }: LoadHistory, { process, key, began, beganAt }: Load): boolean {
+function isPassed({ log }: LoadHistory, { key, began, beganAt }: Load): boolean {
   return log.loads.some(
     (load) =>
       load.key === key &&
       load.began < began &&
       load.endedAt > beganAt - passMs &&
-      (load.isNested || isUnkept(load) || (load.process === process && hasShortLease(load))),
+      (load.isNested || isUnkept(load)),
   )
 }
 
-/** Whether a load may lose its lease before its value is stored. After three such loads, its callers load for themselves. */
-function hasShortLease({ settings: { lease } }: Load): boolean {
-  return typeof lease === 'number'
+/** Whether the process has made three loads in a row that may have lost their short leases: its callers load for themselves then. */
+function hasLostLeases({ log }: LoadHistory, { process, key, began, beganAt }: Load): boolean {
+  const lost = log.loads.filter(
+    (load) =>
+      load.process === process &&
+      load.key === key &&
+      load.began < began &&
+      load.endedAt > beganAt - passMs &&
+      typeof load.settings.lease === 'number',
+  )
+  return lost.length >= maxLoads
 }
 
 function isUnkept({ settings: { outcome, nested, backoff = 0 }, endedAt }: Load): boolean {

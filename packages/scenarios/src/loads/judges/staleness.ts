@@ -44,7 +44,7 @@ function limitOf(history: LoadHistory, { entry, key, origin }: ReadValue): numbe
     ({ confirms, key: other }) =>
       other === key && confirms !== undefined && confirms.load === id.load,
   )
-  if (isExpiredByOwnClock(history, key, load)) return Infinity
+  if (isExpiredByOwnClock(history, key, load, entry)) return Infinity
   const ends = [load, ...confirming].map((each) => {
     const mustBeFresh = entry.call.op !== 'remember' && isTimeKnown(history, entry, each)
     return endOf(history, each, mustBeFresh)
@@ -94,9 +94,19 @@ function isTimeKnown({ history }: LoadHistory, reader: LoadEntry, loader: Load):
  * Whether `expire` may have computed the times of the entry from the clocks of two processes, because one of them could not
  * read that of the backend.
  */
-function isExpiredByOwnClock(history: LoadHistory, key: string, load: Load): boolean {
+function isExpiredByOwnClock(
+  history: LoadHistory,
+  key: string,
+  load: Load,
+  reader: LoadEntry,
+): boolean {
   return history.entries.some(
-    (each) => each.call.op === 'expire' && concerns(each, key) && !isTimeKnown(history, each, load),
+    (each) =>
+      each.call.op === 'expire' &&
+      concerns(each, key) &&
+      each.invoked > load.began &&
+      each.invoked < reader.invoked &&
+      !isTimeKnown(history, each, load),
   )
 }
 
