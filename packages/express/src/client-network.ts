@@ -5,8 +5,8 @@ const withPort = /^(?:\[([^\]]*)\](?::\d+)?|([^:]*):\d+)$/
 
 /**
  * Returns what identifies a client by its IP address. Of an IPv6 address, these are the first 64 bits: a client can choose the
- * others itself (RFC 4291, section 2.5.4), and would otherwise have as many limits as it likes. So would one whose connections
- * were told apart by their ports.
+ * others itself (RFC 4291, section 2.5.4), and would otherwise have as many limits as it likes. The port is left out: each
+ * connection has another one.
  */
 export function networkOf(client: string): string {
   const [, ipv6, ipv4] = withPort.exec(client) ?? []

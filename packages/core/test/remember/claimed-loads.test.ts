@@ -19,22 +19,13 @@ import {
 import type { LoadGroup, RememberCache } from '../../src/remember/load-job.ts'
 import { parseMark } from '../../src/values/mark.ts'
 import { eventsDuring } from './events.ts'
-import { loadJob } from './load-job.ts'
+import { loadJob, miss } from './load-job.ts'
 import { settle } from './two-processes.ts'
 
 const refreshKey = '~refresh:k'
 const strong = { consistency: 'strong' }
 const errorOf = (code: 'ERR_CACHE_TIMEOUT' | 'ERR_CACHE_UNAVAILABLE' | 'ERR_CACHE_CLOSED') =>
   new CacheError(code, 'no reply', { operation: 'add' })
-
-const miss: Found = {
-  item: undefined,
-  entry: undefined,
-  isEntry: false,
-  staleMs: Infinity,
-  mark: undefined,
-  versions: new Map(),
-}
 
 afterEach(() => void vi.restoreAllMocks())
 

@@ -15,20 +15,11 @@ import {
 } from '../../src/remember/remember.ts'
 import { parseMark } from '../../src/values/mark.ts'
 import { eventsDuring } from './events.ts'
-import { loadJob } from './load-job.ts'
+import { loadJob, miss } from './load-job.ts'
 import { gate, settle } from './two-processes.ts'
 
 const strong = { consistency: 'strong' }
 const down = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'get' })
-const versions = new Map()
-const miss: Found = {
-  item: undefined,
-  entry: undefined,
-  isEntry: false,
-  staleMs: Infinity,
-  mark: undefined,
-  versions,
-}
 const loadFailedLately = {
   code: 'ERR_CACHE_LOAD',
   message: expect.stringContaining('remember failed: the loader failed lately'),

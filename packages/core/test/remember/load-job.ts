@@ -2,11 +2,22 @@ import type { LoadContext, RememberOptions } from '@stowage/core'
 import type { ByteStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { CacheParts } from '../../src/cache-parts.ts'
+import type { Found } from '../../src/freshness/entry-reader.ts'
 import type { Claim } from '../../src/leases/claims.ts'
 import { LoadOptions } from '../../src/loading/remember-options.ts'
 import type { LoadGroup, LoadJob, RememberCache } from '../../src/remember/load-job.ts'
 import { json } from '../../src/values/codecs/json.ts'
 import type { Mark } from '../../src/values/mark.ts'
+
+/** What a read of a missing key finds. */
+export const miss: Found = {
+  item: undefined,
+  entry: undefined,
+  isEntry: false,
+  staleMs: Infinity,
+  mark: undefined,
+  versions: new Map(),
+}
 
 interface JobSetUp<T> {
   readonly options?: RememberOptions<T>

@@ -9,19 +9,11 @@ import { noResult } from '../../src/loading/single-flight.ts'
 import type { LoadGroup, RememberCache } from '../../src/remember/load-job.ts'
 import { loadUnstored, runLoad, staleIfError } from '../../src/remember/run-load.ts'
 import { eventsDuring } from './events.ts'
-import { loadJob, recordedClaim } from './load-job.ts'
+import { loadJob, miss, recordedClaim } from './load-job.ts'
 import { gate, settle } from './two-processes.ts'
 
 type Load = (context: LoadContext<string>) => string | Promise<string>
 
-const miss: Found = {
-  item: undefined,
-  entry: undefined,
-  isEntry: false,
-  staleMs: Infinity,
-  mark: undefined,
-  versions: new Map(),
-}
 /** A value that has been stale for 5 ms. */
 const stale: Found = {
   ...miss,

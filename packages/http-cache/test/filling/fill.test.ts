@@ -302,7 +302,7 @@ describe('a response that is complete', () => {
     ])
   })
 
-  test.each([304, 500])('is sent if its status is %i and there is no stale one', async (status) => {
+  test.each([304, 500])('with status %i is sent if there is no stale response', async (status) => {
     const { decision } = await decisionOn(capturedWith({}, { status }))
     expect(decision).toBe('send')
   })

@@ -16,19 +16,11 @@ import type { RememberCache } from '../../../src/remember/load-job.ts'
 import { type LoadMany, RememberManyCall } from '../../../src/remember/remember-many.ts'
 import type { ObservedCall } from '../../../src/tracing/observed-call.ts'
 import { eventsDuring } from '../events.ts'
-import { loadJob } from '../load-job.ts'
+import { loadJob, miss } from '../load-job.ts'
 import { gate, settle } from '../two-processes.ts'
 
 const strong = { consistency: 'strong' }
 const down = new CacheError('ERR_CACHE_UNAVAILABLE', 'down', { operation: 'getMany' })
-const miss: Found = {
-  item: undefined,
-  entry: undefined,
-  isEntry: false,
-  staleMs: Infinity,
-  mark: undefined,
-  versions: new Map(),
-}
 const foundFor = (value: string, staleMs: number): Found => ({
   ...miss,
   item: `"${value}"`,
