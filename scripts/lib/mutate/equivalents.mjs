@@ -758,7 +758,7 @@ export const equivalents = [
   {
     file: 'remember/remember-calls.ts',
     operator: 'condition',
-    from: 'this.#cache.flights.findRefresh(storageKey) === void 0',
+    from: 'this.#cache.flights.findRefresh(args.storageKey) === void 0',
     to: 'true',
     reason: 'The refresh asks as well. The condition saves creating its job.',
   },

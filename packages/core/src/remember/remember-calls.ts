@@ -24,6 +24,17 @@ import { type LoadMany, RememberManyCall } from './remember-many.ts'
 
 type Load<T> = (context: LoadContext<T>) => Awaitable<T>
 
+/** The arguments of a call of `remember`. */
+interface Arguments<T> {
+  readonly storageKey: string
+  /** The key that the application passed. */
+  readonly key: string
+  readonly options: RememberOptions<T>
+  readonly load: Load<T>
+  readonly caller: LimitedCaller | undefined
+  readonly observed: ObservedCall | undefined
+}
+
 export interface RememberCallsConfig {
   readonly cache: RememberCache
   readonly reader: EntryReader
@@ -72,34 +83,28 @@ export class RememberCalls {
         }
       }
       const storageKey = this.#cache.keyspace.toStorageKey(key)
+      const args = { storageKey, key, options, load, caller, observed }
       const existing = this.#cache.flights.find(storageKey)
       const leads =
         options.refresh === true || (existing === undefined && this.#loadsWithoutLease(options))
       // The read of a flight may be older than this call, which therefore reads itself.
       if (leads || (existing !== undefined && !existing.isReading)) {
-        const call = this.#call(storageKey, key, options, load, caller, observed)
+        const call = this.#call(args)
         const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
         return settled(result, settling)
       }
       const reading = this.#reader.read(storageKey, options.tags)
       return reading instanceof Promise || reading.staleMs >= 0
-        ? this.#rememberRead(reading, storageKey, key, options, load, caller, observed)
-        : Promise.resolve(this.#hit(reading, storageKey, key, options, load, caller, observed))
+        ? this.#rememberRead(reading, args)
+        : Promise.resolve(this.#hit(reading, args))
     } catch (error) {
       return settled(Promise.reject(error), settling)
     }
   }
 
   /** Returns what was read, unless it has to be loaded. */
-  async #rememberRead<T>(
-    reading: Awaitable<Found>,
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-    caller: LimitedCaller | undefined,
-    observed: ObservedCall | undefined,
-  ): Promise<T> {
+  async #rememberRead<T>(reading: Awaitable<Found>, args: Arguments<T>): Promise<T> {
+    const { caller, observed } = args
     const settling = caller === undefined ? observed : undefined
     try {
       let found: Found | undefined
@@ -108,14 +113,13 @@ export class RememberCalls {
       } catch {
         // The flight meets it again, and loads without a claim: see `unclaimedAfter`.
       }
-      if (found !== undefined && this.#isServed(found, storageKey, key, options, load)) {
-        return this.#hit(found, storageKey, key, options, load, caller, observed)
-      }
-      const call = this.#call(storageKey, key, options, load, caller, observed)
+      if (found !== undefined && this.#isServed(found, args)) return this.#hit(found, args)
+      const call = this.#call(args)
       if (found?.mark?.kind === 'failure') await throwIfInBackoff(call.job, found.mark)
       // If the flight that was there has ended, a write may have followed this read.
       const isOutdated =
-        this.#loadsWithoutLease(options) && this.#cache.flights.find(storageKey) === undefined
+        this.#loadsWithoutLease(args.options) &&
+        this.#cache.flights.find(args.storageKey) === undefined
       const value = await (isOutdated
         ? this.#leadBeforeRead(call)
         : joinOrLead(call, () => reading))
@@ -128,22 +132,13 @@ export class RememberCalls {
   }
 
   /** Publishes a hit. Returns the value. */
-  #hit<T>(
-    found: Found,
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-    caller: LimitedCaller | undefined,
-    observed: ObservedCall | undefined,
-  ): T {
+  #hit<T>(found: Found, args: Arguments<T>): T {
     const { entries, audit } = this.#cache
+    const { storageKey, caller, observed } = args
     if (found.staleMs >= 0) entries.publishStale(storageKey)
     if (caller?.isAnswered !== true) observed?.noteFound(found)
     if (caller === undefined) observed?.succeed()
-    if (audit?.isSampled()) {
-      auditHit(audit, this.#loadJob(storageKey, key, options, load), found)
-    }
+    if (audit?.isSampled()) auditHit(audit, this.#loadJob(args), found)
     return entries.serve<T>(storageKey, found.entry) as T
   }
 
@@ -199,40 +194,23 @@ export class RememberCalls {
   }
 
   /** Whether a stale value is returned at once. Then it is refreshed, for all callers that have read it. */
-  #isServed<T>(
-    { entry, staleMs }: Found,
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-  ): boolean {
+  #isServed<T>({ entry, staleMs }: Found, args: Arguments<T>): boolean {
     if (staleMs < 0) return true
-    const window = options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
+    const window = args.options.staleWhileRevalidate ?? this.#defaults?.staleWhileRevalidate
     if (entry === undefined || window === undefined || staleMs >= milliseconds(window)) return false
     // Asked here as well, so that a stale hit during a refresh creates no job.
-    if (this.#cache.flights.findRefresh(storageKey) === undefined) {
-      refreshInBackground(this.#loadJob(storageKey, key, options, load))
+    if (this.#cache.flights.findRefresh(args.storageKey) === undefined) {
+      refreshInBackground(this.#loadJob(args))
     }
     return true
   }
 
-  #call<T>(
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-    caller: LimitedCaller | undefined,
-    observed: ObservedCall | undefined,
-  ): Call<T> {
-    return { job: this.#loadJob(storageKey, key, options, load), caller, observed, attempt: 0 }
+  #call<T>(args: Arguments<T>): Call<T> {
+    const { caller, observed } = args
+    return { job: this.#loadJob(args), caller, observed, attempt: 0 }
   }
 
-  #loadJob<T>(
-    storageKey: string,
-    key: string,
-    options: RememberOptions<T>,
-    load: Load<T>,
-  ): LoadJob<T> {
+  #loadJob<T>({ storageKey, key, options, load }: Arguments<T>): LoadJob<T> {
     return { cache: this.#cache, storageKey, key, options: this.#loadOptions(options), load }
   }
 
