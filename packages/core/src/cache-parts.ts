@@ -20,7 +20,7 @@ import { RememberCalls } from './remember/remember-calls.ts'
 import { type CacheRoot, createRoot } from './scope/cache-root.ts'
 import { CacheScope } from './scope/cache-scope.ts'
 import { listKeys } from './scope/list-keys.ts'
-import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
+import type { AnyStore, Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type Clock, systemClock } from './time/clock.ts'
 import { defaultTtl, resolveTtl } from './time/duration.ts'
 import { areCallsObserved, type ObservedCall, observeCall } from './tracing/observed-call.ts'
@@ -28,7 +28,7 @@ import { EntrySnapshot, type Snapshot, type SnapshotWriter } from './updates/ent
 import { EntryUpdates, type Replacement } from './updates/entry-updates.ts'
 import { TaggedWrites, type WriteOptions } from './updates/tagged-writes.ts'
 import { json } from './values/codecs/json.ts'
-import { type AnyStore, EntryCodec } from './values/entry-codec.ts'
+import { StoredEntries } from './values/stored-entries.ts'
 import { OrderedStore } from './wrappers/ordered-store.ts'
 
 /** What a namespace or a view shares with the cache that it was made from. */
@@ -47,7 +47,7 @@ export class CacheParts implements CacheParent {
   /** The store of this cache, which keeps the order of the calls for a key. */
   readonly store: AnyStore
   readonly keyspace: Keyspace
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   /** The default ttl in milliseconds. */
   readonly ttl: number | undefined
   readonly clock: Clock
@@ -91,7 +91,7 @@ export class CacheParts implements CacheParent {
     this.path = parent?.path ?? ''
     const ordered = new OrderedStore(root.withNear(scope, codec), scope.order)
     this.store = ordered
-    const entries = new EntryCodec(ordered, root.codecFor(codec), this.name, scope.storePrefix)
+    const entries = new StoredEntries(ordered, root.codecFor(codec), this.name, scope.storePrefix)
     this.entries = entries
     const reader = new EntryReader(entries, root, scope.tagHints)
     this.reader = reader

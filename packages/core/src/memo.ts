@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Awaitable, CacheStore, ReadOptions } from './store.ts'
-import type { AnyStore } from './values/entry-codec.ts'
+import type { AnyStore, Awaitable, CacheStore, ReadOptions } from './store.ts'
 import { type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'
 
 /** The reads of a scope, by store. */

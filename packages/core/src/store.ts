@@ -234,3 +234,6 @@ export type ByteStore = StoreContract<'bytes', Payload>
 export type EntryStore = StoreContract<'entry', Entry>
 
 export type CacheStore = ByteStore | EntryStore
+
+/** The same without knowledge of the type of its items. */
+export type AnyStore = StoreContract<'bytes' | 'entry', unknown>

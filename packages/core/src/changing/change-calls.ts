@@ -7,8 +7,8 @@ import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-op
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
 import type { Mark } from '../values/mark.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 import type { Change, ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
 import { RunningChange } from './running-change.ts'
 import { type MarkedKey, SharedMark, type Successor } from './shared-mark.ts'
@@ -19,7 +19,7 @@ const nameNames = { keys: true, tags: true } as const
 const deletion = { item: undefined, ttl: undefined }
 
 export interface ChangeCallsContext {
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly keyspace: Keyspace
   readonly scope: Pick<CacheScope, 'invalidateLoads' | 'storePrefix'>
   readonly root: CacheRoot

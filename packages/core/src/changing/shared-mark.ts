@@ -1,10 +1,10 @@
-import type { ReadOptions } from '../store.ts'
+import type { AnyStore, ReadOptions } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import { type Clock, Moment } from '../time/clock.ts'
 import { conflict, replaceSeen, retryOnConflict } from '../updates/conditional-write.ts'
-import { type AnyStore, storedItem } from '../values/entry-codec.ts'
 import { Mark, parseMark, toMarkItem } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
+import { storedItem } from '../values/stored-entries.ts'
 
 /** The share of its ttl for which a mark certainly stands. The rest is for different clocks. */
 const safeShare = 0.9

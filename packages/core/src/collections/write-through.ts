@@ -9,10 +9,10 @@ import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
 import { after } from '../time/wait.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 
 export interface WriteThroughContext {
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly scope: Pick<CacheScope, 'invalidateLoads' | 'leaseHolders'>
   readonly root: Pick<CacheRoot, 'tags' | 'time'>
   readonly keyspace: Keyspace

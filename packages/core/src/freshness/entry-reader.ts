@@ -2,8 +2,8 @@ import type { Entry, EntryFacts } from '../entry.ts'
 import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { TagVersions, Versions } from '../tags/tag-versions.ts'
 import type { BackendTime } from '../time/backend-time.ts'
-import { type EntryCodec, storedItem } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
+import { type StoredEntries, storedItem } from '../values/stored-entries.ts'
 import { getOutcomes } from '../wrappers/batch-error.ts'
 import { staleMsOf, tagsOf } from './freshness.ts'
 import type { TagHints } from './tag-hints.ts'
@@ -47,13 +47,13 @@ export interface EntryReaderRoot {
 
 /** Reads entries and determines whether they are fresh. */
 export class EntryReader {
-  readonly #entries: EntryCodec
+  readonly #entries: StoredEntries
   readonly #tags: TagVersions
   readonly #time: BackendTime
   readonly #tagHints: TagHints
   readonly #root: EntryReaderRoot
 
-  constructor(entries: EntryCodec, root: EntryReaderRoot, tagHints: TagHints) {
+  constructor(entries: StoredEntries, root: EntryReaderRoot, tagHints: TagHints) {
     this.#entries = entries
     this.#tags = root.tags
     this.#time = root.time
@@ -62,7 +62,7 @@ export class EntryReader {
   }
 
   /** A reader of the same keys in another store, or with another codec. */
-  over(entries: EntryCodec): EntryReader {
+  over(entries: StoredEntries): EntryReader {
     return new EntryReader(entries, this.#root, this.#tagHints)
   }
 

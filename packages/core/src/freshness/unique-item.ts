@@ -2,8 +2,8 @@ import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
 import { strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
 import { randomId } from '../values/random-id.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 import type { Found } from './entry-reader.ts'
 
 /** Codes of errors that another attempt would meet as well. `REJECTED`: the user of a server may lack the permission. */
@@ -17,7 +17,7 @@ const impossible: ReadonlySet<string> = new Set([
 const maxTtlReads = 3
 
 interface UniqueScope {
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly root: { readonly time: BackendTime }
 }
 
@@ -25,7 +25,7 @@ interface UniqueScope {
 export type FoundEntry = Found & { readonly entry: Entry }
 
 /** Whether an item differs from every later one: a compare-and-set with it notices all writes since it was read. */
-export function isUnique({ store }: EntryCodec, { entry, staleMs }: FoundEntry): boolean {
+export function isUnique({ store }: StoredEntries, { entry, staleMs }: FoundEntry): boolean {
   const { facts } = entry
   if (store.payload === 'entry') return true // Compared by reference.
   // A later write is fresh longer than an entry that is stale already.

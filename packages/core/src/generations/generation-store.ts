@@ -1,7 +1,6 @@
 import type { Lifecycle } from '../calls/in-flight.ts'
 import type { StoreDiagnostics } from '../diagnostics.ts'
-import type { Awaitable, ReadOptions, StoreLimits } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore, Awaitable, ReadOptions, StoreLimits } from '../store.ts'
 import { StoreDecorator } from '../wrappers/store-decorator.ts'
 import type { Generation } from './generation.ts'
 import type { CallKind, PrefixedCall } from './unconfirmed-call.ts'

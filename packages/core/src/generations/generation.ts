@@ -1,6 +1,6 @@
+import type { AnyStore } from '../store.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import { type Clock, Moment } from '../time/clock.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import {
   createIdAfter,
   type GenerationId,

@@ -1,6 +1,5 @@
-import { type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
+import { type AnyStore, type Awaitable, type KeyPlacement, strongRead } from '../store.ts'
 import { replaceSeen } from '../updates/conditional-write.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { textOf, toTextItem } from '../values/plain-items.ts'
 import { type GenerationId, isNewer, newestOf, parseId } from './generation-id.ts'
 

@@ -1,17 +1,17 @@
 import type { EntryFacts } from '../entry.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
-import { type Payload, strongRead } from '../store.ts'
-import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
+import { type AnyStore, type Payload, strongRead } from '../store.ts'
 import { frameKind, frameKinds } from '../values/frame.ts'
 import { isMark } from '../values/mark.ts'
 import { payloadBytes } from '../values/payload.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 import type { InspectedState, Inspection, PayloadFrame } from './inspection.ts'
 
 export interface InspectedKey {
   readonly storageKey: string
   /** The store without a near cache. */
   readonly store: AnyStore
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly reader: EntryReader
 }
 

@@ -1,5 +1,5 @@
 import type { Flight } from '../loading/single-flight.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore } from '../store.ts'
 import { Mark, type MarkKind, toMarkItem } from '../values/mark.ts'
 import { randomId } from '../values/random-id.ts'
 

@@ -1,6 +1,5 @@
-import { type Awaitable, strongRead } from '../store.ts'
+import { type AnyStore, type Awaitable, strongRead } from '../store.ts'
 import { pollDelay, wait } from '../time/wait.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
 import { isSameItem } from '../values/payload.ts'
 

@@ -1,10 +1,9 @@
 import type { Keyspace } from '../keys.ts'
 import type { HeldLock, RunOptions } from '../locks/lock.ts'
-import type { Awaitable } from '../store.ts'
+import type { AnyStore, Awaitable } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Duration } from '../time/duration.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 
 export interface RateLimitOptions {
   /** How many units a key may consume per window. */

@@ -2,7 +2,7 @@ import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 import type { Flight, StaleValue } from './single-flight.ts'
 
 /** How long a caller waits. */
@@ -60,7 +60,7 @@ export class LimitedCaller {
 
 /** A call with limits. */
 export interface LimitedCall {
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly storageKey: string
   /** Set if somebody subscribes to calls. */
   readonly observed: { note(outcome: 'stale'): void; isAborted: boolean } | undefined

@@ -1,9 +1,8 @@
-import { strongRead } from '../store.ts'
+import { type AnyStore, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import { wait } from '../time/wait.ts'
 import { conflict, replaceSeen, retryOnConflict } from '../updates/conditional-write.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { integerOf, toIntegerItem } from '../values/plain-items.ts'
 
 /** How many numbers a lock can use per millisecond before a lost counter could repeat one. */

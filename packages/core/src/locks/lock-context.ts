@@ -2,7 +2,7 @@ import type { InvalidationBus } from '../bus.ts'
 import { type CacheEvent, channels, type LockEvent, publishError, reject } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { ActiveLoads } from '../loading/current-load.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore } from '../store.ts'
 import type { Fences } from './fences.ts'
 import { WaitingRoom, type WaitRequest } from './waiting-room.ts'
 

@@ -1,5 +1,4 @@
-import { strongRead } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import { type AnyStore, strongRead } from '../store.ts'
 import { textOf, toTextItem } from '../values/plain-items.ts'
 import { randomId } from '../values/random-id.ts'
 

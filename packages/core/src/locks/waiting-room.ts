@@ -1,8 +1,8 @@
 import type { InvalidationBus } from '../bus.ts'
 import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
+import type { AnyStore } from '../store.ts'
 import { pollDelay } from '../time/wait.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 
 /** The longest time between two polls, in milliseconds. */
 const maxPollMs = 200

@@ -4,7 +4,7 @@ import { BoundedMap } from '../eviction/bounded-map.ts'
 import type { CacheStore } from '../store.ts'
 import { type Clock, elapsedTimeOf, systemClock } from '../time/clock.ts'
 import { ExpiryClock } from '../time/expiry-clock.ts'
-import type { DecodedItem } from '../values/entry-codec.ts'
+import type { DecodedItem } from '../values/stored-entries.ts'
 import type { NearValues, ResolvedNearOptions } from './near-options.ts'
 
 /** How long to wait before another attempt to subscribe, in milliseconds. */

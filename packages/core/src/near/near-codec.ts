@@ -1,6 +1,6 @@
 import type { Entry } from '../entry.ts'
 import type { Codec } from '../values/codec.ts'
-import { DecodedItem } from '../values/entry-codec.ts'
+import { DecodedItem } from '../values/stored-entries.ts'
 import type { NearValues } from './near-options.ts'
 
 /** Returns a codec that also decodes the items of a near cache, each once if its value can be shared. */

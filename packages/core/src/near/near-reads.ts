@@ -1,9 +1,9 @@
 import { TickBatch } from '../calls/tick-batch.ts'
-import type { Awaitable, Payload, ReadOptions } from '../store.ts'
+import type { AnyStore, Awaitable, Payload, ReadOptions } from '../store.ts'
 import type { Codec } from '../values/codec.ts'
-import { type AnyStore, DecodedItem } from '../values/entry-codec.ts'
 import { isMark } from '../values/mark.ts'
 import { payloadBytes } from '../values/payload.ts'
+import { DecodedItem } from '../values/stored-entries.ts'
 import { outcomeOf } from '../wrappers/batch-error.ts'
 import type { NearCache, ReadInFlight } from './near-cache.ts'
 

@@ -14,11 +14,11 @@ import type { Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Clock } from '../time/clock.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'
-import type { EntryCodec } from '../values/entry-codec.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 
 /** What the calls of `remember` use of their cache. */
 export interface RememberCache {
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly reader: Pick<EntryReader, 'read'>
   readonly flights: FlightGroup
   readonly activeLoads: ActiveLoads

@@ -2,11 +2,10 @@
 import { fulfilled, TickBatch } from '../calls/tick-batch.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import type { LeasePolls } from '../leases/lease-wait.ts'
-import { type ReadOptions, strongRead } from '../store.ts'
+import { type AnyStore, type ReadOptions, strongRead } from '../store.ts'
 import type { TagVersion } from '../tags/tag-version.ts'
 import type { TagVersions, Versions } from '../tags/tag-versions.ts'
 import { wait } from '../time/wait.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { getOutcomes } from '../wrappers/batch-error.ts'
 import type { RememberCache } from './load-job.ts'
 

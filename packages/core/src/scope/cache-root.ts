@@ -5,12 +5,11 @@ import { NearCache } from '../near/near-cache.ts'
 import { nearCodec } from '../near/near-codec.ts'
 import { type NearOptions, resolveNearOptions } from '../near/near-options.ts'
 import { NearStore } from '../near/near-store.ts'
-import type { CacheStore } from '../store.ts'
+import type { AnyStore, CacheStore } from '../store.ts'
 import { TagVersions } from '../tags/tag-versions.ts'
 import { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Codec } from '../values/codec.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { CacheScope } from './cache-scope.ts'
 
 /** Every clock is read over the network, and a reply may be late. In milliseconds. */

@@ -7,11 +7,10 @@ import { LeaseHolders } from '../leases/claims.ts'
 import { HitForMiss } from '../leases/hit-for-miss.ts'
 import { ActiveLoads } from '../loading/current-load.ts'
 import { FlightGroup, FlightGroups } from '../loading/single-flight.ts'
-import type { CacheStore } from '../store.ts'
+import type { AnyStore, CacheStore } from '../store.ts'
 import type { Clock } from '../time/clock.ts'
 import { KeyedQueue } from '../updates/keyed-queue.ts'
 import type { Codec } from '../values/codec.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { KeyOrder } from '../wrappers/key-order.ts'
 
 const scopes = new WeakMap<CacheStore, CacheScope>()

@@ -1,9 +1,8 @@
 import { RecentMap } from '../eviction/recent-map.ts'
 import type { Keyspace } from '../keys.ts'
 import { checkTags } from '../options/check-arguments.ts'
-import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
+import { type AnyStore, type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
 import { type Mark, parseMark } from '../values/mark.ts'
 import { textOf, toTextItem } from '../values/plain-items.ts'
 import {

@@ -2,20 +2,20 @@ import { CacheError } from '../errors.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
 import { isInProgress } from '../freshness/freshness.ts'
 import type { Flight } from '../loading/single-flight.ts'
-import { type Awaitable, type ReadOptions, strongRead } from '../store.ts'
+import { type AnyStore, type Awaitable, type ReadOptions, strongRead } from '../store.ts'
 import type { BackendTime } from '../time/backend-time.ts'
 import type { Clock } from '../time/clock.ts'
-import { type AnyStore, type EntryCodec, storedItem } from '../values/entry-codec.ts'
 import { parseMark } from '../values/mark.ts'
 import { integerOf, toIntegerItem } from '../values/plain-items.ts'
 import { randomId } from '../values/random-id.ts'
+import { type StoredEntries, storedItem } from '../values/stored-entries.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
 import { conflict, retryOnConflict } from './conditional-write.ts'
 import type { KeyedQueue } from './keyed-queue.ts'
 
 export interface EntryUpdatesContext {
   readonly store: OrderedStore
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly reader: EntryReader
   readonly scope: {
     readonly updates: KeyedQueue

@@ -1,9 +1,9 @@
 import type { EntryFacts } from '../entry.ts'
-import type { Awaitable } from '../store.ts'
+import type { AnyStore, Awaitable } from '../store.ts'
 import type { TagVersions } from '../tags/tag-versions.ts'
 import type { Ttl } from '../time/duration.ts'
-import type { AnyStore, EntryCodec } from '../values/entry-codec.ts'
 import { randomId } from '../values/random-id.ts'
+import type { StoredEntries } from '../values/stored-entries.ts'
 import type { OrderedStore } from '../wrappers/ordered-store.ts'
 
 /** Options of a write that stores no tags. */
@@ -22,7 +22,7 @@ type KeyedItem = readonly [storageKey: string, item: unknown]
 
 export interface TaggedWritesContext {
   readonly store: OrderedStore
-  readonly entries: EntryCodec
+  readonly entries: StoredEntries
   readonly tags: Pick<TagVersions, 'currentVersions'>
   /** Prevents a load in flight from overwriting a value that is written. */
   readonly scope: { invalidateLoads(storageKey: string): void }

@@ -1,6 +1,5 @@
 // Integers and texts of the cache itself, such as counters and ids of generations, which no codec encodes.
-import type { Payload } from '../store.ts'
-import type { AnyStore } from './entry-codec.ts'
+import type { AnyStore, Payload } from '../store.ts'
 import { isMark } from './mark.ts'
 import { toText } from './payload.ts'
 

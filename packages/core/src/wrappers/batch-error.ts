@@ -1,7 +1,6 @@
 import { fulfilled } from '../calls/tick-batch.ts'
 import { CacheError } from '../errors.ts'
-import type { ReadOptions } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore, ReadOptions } from '../store.ts'
 
 /**
  * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those

@@ -1,5 +1,4 @@
-import type { Awaitable, ReadOptions } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore, Awaitable, ReadOptions } from '../store.ts'
 import type { KeyOrder } from './key-order.ts'
 import { StoreDecorator } from './store-decorator.ts'
 

@@ -1,5 +1,4 @@
-import type { Awaitable, KeyPlacement, ReadOptions, StoreLimits } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore, Awaitable, KeyPlacement, ReadOptions, StoreLimits } from '../store.ts'
 
 /**
  * A store that forwards every member of the contract to another one. What a subclass changes, it overrides; an optional

@@ -1,5 +1,4 @@
-import type { Awaitable, CacheStore } from '../store.ts'
-import type { AnyStore } from '../values/entry-codec.ts'
+import type { AnyStore, Awaitable, CacheStore } from '../store.ts'
 
 /** A method of the store contract that accesses the backend. */
 export type StoreOperation = (typeof operations)[number]

@@ -7,10 +7,10 @@ import { EntryReader } from '../../src/freshness/entry-reader.ts'
 import { TagHints } from '../../src/freshness/tag-hints.ts'
 import { Keyspace } from '../../src/keys.ts'
 import { MergedReader } from '../../src/remember/shared-steps.ts'
-import { strongRead } from '../../src/store.ts'
+import { type AnyStore, strongRead } from '../../src/store.ts'
 import { TagVersions } from '../../src/tags/tag-versions.ts'
 import { BackendTime } from '../../src/time/backend-time.ts'
-import { type AnyStore, EntryCodec } from '../../src/values/entry-codec.ts'
+import { StoredEntries } from '../../src/values/stored-entries.ts'
 
 interface Call {
   readonly keys: string | readonly string[]
@@ -36,10 +36,10 @@ function setUp({ isAsync = false, near = false, byReference = false, aheadMs }: 
   /** What reads return that are not strong, instead of the item. */
   const outdated = new Map<string, unknown>()
   const failing = new Set<string>()
-  const entries = new Map<string, Entry>()
+  const references = new Map<string, Entry>()
   const backend = referenceStore({ clock })
   const itemOf = (key: string) =>
-    byReference && entries.has(key) ? entries.get(key) : backend.get(key)
+    byReference && references.has(key) ? references.get(key) : backend.get(key)
   const readOne = (key: string, isStrong: boolean) =>
     !isStrong && outdated.has(key) ? outdated.get(key) : itemOf(key)
   const merged = new Map<unknown, Promise<unknown>>()
@@ -64,21 +64,22 @@ function setUp({ isAsync = false, near = false, byReference = false, aheadMs }: 
   const readClock = aheadMs === undefined ? undefined : async () => clock.now() + aheadMs
   const time = new BackendTime(readClock, clock)
   const payload = byReference ? 'entry' : 'bytes'
-  const codec = new EntryCodec({ ...store, payload } as AnyStore, json(), 'cache', '')
-  const tags = new TagVersions(codec.store, new Keyspace('tag:', 250), time)
+  const entries = new StoredEntries({ ...store, payload } as AnyStore, json(), 'cache', '')
+  const tags = new TagVersions(entries.store, new Keyspace('tag:', 250), time)
   const hints = new TagHints()
   const root = { tags, time, near: near ? {} : undefined }
-  const reader = new EntryReader(codec, root, hints)
+  const reader = new EntryReader(entries, root, hints)
   const put = async (key: string, value: unknown, facts?: EntryFacts) => {
-    if (byReference) entries.set(key, facts === undefined ? { value } : { value, facts })
-    else await backend.set(key, codec.encode(key, value, facts) as string)
+    if (byReference) references.set(key, facts === undefined ? { value } : { value, facts })
+    else await backend.set(key, entries.encode(key, value, facts) as string)
   }
   const setVersion = async (tag: string, version: string) => {
-    if (byReference) entries.set(`tag:${tag}`, { value: version })
+    if (byReference) references.set(`tag:${tag}`, { value: version })
     else await backend.set(`tag:${tag}`, version)
   }
-  const encode = (key: string, value: unknown, facts: EntryFacts) => codec.encode(key, value, facts)
-  return { reader, codec, calls, clock, now, hints, outdated, failing, put, setVersion, encode }
+  const encode = (key: string, value: unknown, facts: EntryFacts) =>
+    entries.encode(key, value, facts)
+  return { reader, entries, calls, clock, now, hints, outdated, failing, put, setVersion, encode }
 }
 
 /** The keys that were read, in the order of the calls. */
@@ -115,8 +116,8 @@ describe.each([
   })
 
   test('of a mark is a miss', async () => {
-    const { reader, codec } = setUp({ isAsync })
-    await codec.store.set('k', '\x01\x02Ltoken.0.10')
+    const { reader, entries } = setUp({ isAsync })
+    await entries.store.set('k', '\x01\x02Ltoken.0.10')
     const mark = { kind: 'lease', token: 'token' }
     expect(await reader.read('k')).toMatchObject({ entry: undefined, isEntry: false, mark })
   })
@@ -244,8 +245,8 @@ test('calls with the same tags share their versions', async () => {
 })
 
 test('a read that throws rejects', async () => {
-  const { reader, codec } = setUp()
-  codec.store.get = () => {
+  const { reader, entries } = setUp()
+  entries.store.get = () => {
     throw new Error('closed')
   }
   await expect(reader.read('k')).rejects.toThrow('closed')
@@ -406,8 +407,8 @@ describe('the fresh ones of items that were read', () => {
   })
 
   test('are known at once if none has facts', () => {
-    const { reader, codec } = setUp()
-    const items = [codec.encode('a', 'A'), undefined]
+    const { reader, entries } = setUp()
+    const items = [entries.encode('a', 'A'), undefined]
     expect(reader.freshEntries(['a', 'b'], items)).toEqual([{ value: 'A' }, undefined])
   })
 
@@ -415,7 +416,7 @@ describe('the fresh ones of items that were read', () => {
     ['bytes', false],
     ['references', true],
   ])('leave out the others: %s', async (_, byReference) => {
-    const { reader, codec, now, setVersion } = setUp({ byReference, isAsync: true })
+    const { reader, entries, now, setVersion } = setUp({ byReference, isAsync: true })
     const { stale, fresh } = facts(now)
     await setVersion('t', v1)
     const all: readonly (EntryFacts | undefined)[] = [
@@ -427,17 +428,17 @@ describe('the fresh ones of items that were read', () => {
       { ...fresh, expiresAt: now },
     ]
     const keys = all.map((_, index) => `k${index}`)
-    const items = all.map((each, index) => codec.encode(`k${index}`, index, each))
-    const entries = await reader.freshEntries(keys, items)
-    expect(entries.map((entry) => entry?.value)).toEqual([0, undefined, 2, 3, undefined, undefined])
+    const items = all.map((each, index) => entries.encode(`k${index}`, index, each))
+    const found = await reader.freshEntries(keys, items)
+    expect(found.map((entry) => entry?.value)).toEqual([0, undefined, 2, 3, undefined, undefined])
   })
 
   test('wait for the clock of the backend', async () => {
-    const { reader, codec, now } = setUp({ aheadMs: 3_600_000 })
+    const { reader, entries, now } = setUp({ aheadMs: 3_600_000 })
     const { stale, fresh } = facts(now)
-    const items = [codec.encode('a', 'A', stale), codec.encode('b', 'B', fresh)]
-    const entries = await reader.freshEntries(['a', 'b'], items)
-    expect(entries.map((entry) => entry?.value)).toEqual([undefined, 'B'])
+    const items = [entries.encode('a', 'A', stale), entries.encode('b', 'B', fresh)]
+    const found = await reader.freshEntries(['a', 'b'], items)
+    expect(found.map((entry) => entry?.value)).toEqual([undefined, 'B'])
   })
 })
 

@@ -2,8 +2,9 @@ import { CacheError, type CacheErrorCode, json } from '@stowage/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { EntryFacts } from '../../src/entry.ts'
 import { type FoundEntry, isUnique, makeUnique } from '../../src/freshness/unique-item.ts'
+import type { AnyStore } from '../../src/store.ts'
 import type { BackendTime } from '../../src/time/backend-time.ts'
-import { type AnyStore, EntryCodec } from '../../src/values/entry-codec.ts'
+import { StoredEntries } from '../../src/values/stored-entries.ts'
 
 const now = 1_000_000
 const seen = Buffer.from('seen')
@@ -32,15 +33,20 @@ function setUp(setting: Setting = {}) {
     return [reply]
   }
   const compareAndSet = async (key: string, expected: unknown, next: unknown, ttl: unknown) => {
-    swaps.push({ key, expected, entry: codec.decode(key, next), ttl })
+    swaps.push({ key, expected, entry: entries.decode(key, next), ttl })
     return isStored
   }
   const store = { name: 'test', payload, compareAndSet, ...(canRead && { getWithTtl }) }
-  const codec: EntryCodec = new EntryCodec(store as unknown as AnyStore, json(), 'cache', '')
+  const entries: StoredEntries = new StoredEntries(
+    store as unknown as AnyStore,
+    json(),
+    'cache',
+    '',
+  )
   const time = { estimate: async () => now } as BackendTime
   const make = (facts?: EntryFacts) =>
-    makeUnique({ entries: codec, root: { time } }, 'k', entryWith(facts))
-  return { codec, make, reads, swaps }
+    makeUnique({ entries, root: { time } }, 'k', entryWith(facts))
+  return { entries, make, reads, swaps }
 }
 
 function entryWith(facts: EntryFacts | undefined, staleMs = -Infinity): FoundEntry {
@@ -59,7 +65,7 @@ test.each<['bytes' | 'entry', EntryFacts | undefined, number, boolean]>([
 ])(
   'an item of %s with the facts %o, stale for %d ms, is unique: %s',
   (payload, facts, staleMs, isExpected) => {
-    expect(isUnique(setUp({ payload }).codec, entryWith(facts, staleMs))).toBe(isExpected)
+    expect(isUnique(setUp({ payload }).entries, entryWith(facts, staleMs))).toBe(isExpected)
   },
 )
 

@@ -7,8 +7,7 @@ import {
   type PrefixedCall,
   UnconfirmedCall,
 } from '../../src/generations/unconfirmed-call.ts'
-import type { ReadOptions } from '../../src/store.ts'
-import type { AnyStore } from '../../src/values/entry-codec.ts'
+import type { AnyStore, ReadOptions } from '../../src/store.ts'
 
 const strong: ReadOptions = { consistency: 'strong' }
 

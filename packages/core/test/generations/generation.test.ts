@@ -2,7 +2,7 @@ import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { Generation } from '../../src/generations/generation.ts'
-import type { AnyStore } from '../../src/values/entry-codec.ts'
+import type { AnyStore } from '../../src/store.ts'
 import { gate, settle } from '../remember/two-processes.ts'
 
 const refreshMs = 1_000

@@ -9,8 +9,7 @@ import {
   parseId,
 } from '../../src/generations/generation-id.ts'
 import { IdCopies } from '../../src/generations/id-copies.ts'
-import type { KeyPlacement } from '../../src/store.ts'
-import type { AnyStore } from '../../src/values/entry-codec.ts'
+import type { AnyStore, KeyPlacement } from '../../src/store.ts'
 
 const id = (number: number, end = 'a'): GenerationId => ({
   number,

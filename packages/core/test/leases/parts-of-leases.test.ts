@@ -12,7 +12,7 @@ import { beginLocalBackoff, HitForMiss, isInLocalBackoff } from '../../src/lease
 import { awaitLease, type LeasePolls } from '../../src/leases/lease-wait.ts'
 import { Flight } from '../../src/loading/single-flight.ts'
 import { SharedPolls } from '../../src/remember/shared-steps.ts'
-import type { AnyStore } from '../../src/values/entry-codec.ts'
+import type { AnyStore } from '../../src/store.ts'
 import { Mark } from '../../src/values/mark.ts'
 import { gate, settle } from '../remember/two-processes.ts'
 

@@ -5,7 +5,7 @@ import { referenceStore } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
 import { NearCache, type NearCacheConfig, ReadsInFlight } from '../../src/near/near-cache.ts'
 import type { CacheStore } from '../../src/store.ts'
-import { DecodedItem } from '../../src/values/entry-codec.ts'
+import { DecodedItem } from '../../src/values/stored-entries.ts'
 import { gate } from '../remember/two-processes.ts'
 import { TestBus } from './test-bus.ts'
 

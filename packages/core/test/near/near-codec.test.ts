@@ -3,7 +3,7 @@ import type { Entry } from '../../src/entry.ts'
 import { freezeDeeply, nearCodec } from '../../src/near/near-codec.ts'
 import type { NearValues } from '../../src/near/near-options.ts'
 import { resolveNearOptions } from '../../src/near/near-options.ts'
-import { DecodedItem } from '../../src/values/entry-codec.ts'
+import { DecodedItem } from '../../src/values/stored-entries.ts'
 import { TestBus } from './test-bus.ts'
 
 describe('freezeDeeply', () => {

@@ -2,8 +2,8 @@ import { BatchError } from '@stowage/core/driver'
 import { describe, expect, test } from 'vitest'
 import { NearReads } from '../../src/near/near-reads.ts'
 import type { Codec } from '../../src/values/codec.ts'
-import { DecodedItem } from '../../src/values/entry-codec.ts'
 import { Mark } from '../../src/values/mark.ts'
+import { DecodedItem } from '../../src/values/stored-entries.ts'
 
 const codec = { encode: () => '', decode: () => undefined } as Codec
 const lease = new Mark('lease', 'token', 0, 1_000).toString()

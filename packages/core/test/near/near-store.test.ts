@@ -3,9 +3,10 @@ import { ReferenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { NearCache } from '../../src/near/near-cache.ts'
 import { NearStore } from '../../src/near/near-store.ts'
+import type { AnyStore } from '../../src/store.ts'
 import type { Codec } from '../../src/values/codec.ts'
-import { type AnyStore, DecodedItem, storedItem } from '../../src/values/entry-codec.ts'
 import { Mark } from '../../src/values/mark.ts'
+import { DecodedItem, storedItem } from '../../src/values/stored-entries.ts'
 import { TestBus } from './test-bus.ts'
 
 const strong = { consistency: 'strong' } as const

@@ -4,7 +4,7 @@ import { carryCallers } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
 import { referenceStore } from '@stowage/testing'
 import { describe, expect, test, vi } from 'vitest'
-import type { AnyStore } from '../../src/values/entry-codec.ts'
+import type { AnyStore } from '../../src/store.ts'
 import { GetBatch, SetBatch } from '../../src/wrappers/batching/batches.ts'
 
 type Call = readonly unknown[]

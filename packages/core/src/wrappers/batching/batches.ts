@@ -1,7 +1,6 @@
 import { Deferred } from '../../calls/deferred.ts'
 import type { CallEvent } from '../../channels.ts'
-import type { Awaitable, ReadOptions } from '../../store.ts'
-import type { AnyStore } from '../../values/entry-codec.ts'
+import type { AnyStore, Awaitable, ReadOptions } from '../../store.ts'
 import { errorFor, outcomeOf, valuesOf } from '../batch-error.ts'
 
 /** Calls that are merged into one. */

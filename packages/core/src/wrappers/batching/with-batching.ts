@@ -1,8 +1,14 @@
 import { AsyncResource } from 'node:async_hooks'
 import { InFlight } from '../../calls/in-flight.ts'
-import type { Awaitable, CacheStore, Consistency, Payload, ReadOptions } from '../../store.ts'
+import type {
+  AnyStore,
+  Awaitable,
+  CacheStore,
+  Consistency,
+  Payload,
+  ReadOptions,
+} from '../../store.ts'
 import { areCallersKnown, joinCallers, runForCallers } from '../../tracing/requests.ts'
-import type { AnyStore } from '../../values/entry-codec.ts'
 import { exceeds } from '../../values/payload.ts'
 import { type StoreOperation, wrapStore } from '../wrap-store.ts'
 import { type Batch, GetBatch, SetBatch } from './batches.ts'

@@ -6,7 +6,7 @@ import {
   mergeReads,
   SharedPolls,
 } from '../../../src/remember/shared-steps.ts'
-import type { AnyStore } from '../../../src/values/entry-codec.ts'
+import type { AnyStore } from '../../../src/store.ts'
 import { loadJob } from '../load-job.ts'
 import { gate, settle } from '../two-processes.ts'
 

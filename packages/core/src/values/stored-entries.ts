@@ -1,14 +1,11 @@
 import { type CacheEvent, channels } from '../channels.ts'
 import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
-import type { CacheStore, Payload, StoreContract } from '../store.ts'
+import type { AnyStore, CacheStore, Payload } from '../store.ts'
 import { type Codec, JsonText } from './codec.ts'
 import { isFrame } from './frame.ts'
 import { isMark } from './mark.ts'
 import { toText } from './payload.ts'
-
-/** A store of items of unknown type: bytes or entries. */
-export type AnyStore = StoreContract<'bytes' | 'entry', unknown>
 
 type Decode = (item: unknown, key: string) => Entry | undefined
 
@@ -72,8 +69,8 @@ function decodingBytesOnce(decode: Decode): Decode {
   }
 }
 
-/** A store and its codec. Converts values to items and back, and publishes the results of reads. */
-export class EntryCodec {
+/** The entries of a store. Converts values to items and back, and publishes the results of reads. */
+export class StoredEntries {
   readonly store: AnyStore
   readonly #codec: ItemCodec
   readonly #cache: string
@@ -92,18 +89,18 @@ export class EntryCodec {
   }
 
   /** The same for another store of the same items. */
-  over(store: AnyStore): EntryCodec {
-    return new EntryCodec(store, this.#codec as Codec, this.#cache, this.#storePrefix)
+  over(store: AnyStore): StoredEntries {
+    return new StoredEntries(store, this.#codec as Codec, this.#cache, this.#storePrefix)
   }
 
   /** Decodes bytes without a copy. The caller does not modify them. */
-  withoutCopies(): EntryCodec {
+  withoutCopies(): StoredEntries {
     const { decodeShared } = this.#codec
     if (decodeShared === undefined) return this
     // A memory returns the same item each time.
     const decode = this.store.processLocal === true ? decodingBytesOnce(decodeShared) : decodeShared
     const codec = { ...this.#codec, decode }
-    return new EntryCodec(this.store, codec as Codec, this.#cache, this.#storePrefix)
+    return new StoredEntries(this.store, codec as Codec, this.#cache, this.#storePrefix)
   }
 
   /** @throws CacheError `ERR_CACHE_UNSUPPORTED` if the codec cannot decode counters */
