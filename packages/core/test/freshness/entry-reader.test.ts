@@ -209,6 +209,19 @@ describe.each([
     ])
   })
 
+  test('of an entry whose unknown tags appear to be invalid reads them from the primary as well', async () => {
+    const { reader, put, setVersion, calls, outdated } = setUp({ isAsync })
+    await put('k', 'value', { tags: { t: v2 } })
+    await setVersion('t', v2)
+    outdated.set('tag:t', v1)
+    expect((await reader.read('k')).entry?.value).toBe('value')
+    expect(calls).toEqual([
+      { keys: 'k', isStrong: false },
+      { keys: 'tag:t', isStrong: false },
+      { keys: 'tag:t', isStrong: true },
+    ])
+  })
+
   test('of an entry that is invalid has its versions, for a load', async () => {
     const { reader, put, setVersion } = setUp({ isAsync })
     await put('k', 'value', { tags: { t: v1 } })
@@ -345,6 +358,14 @@ describe('behind a near cache', () => {
     ])
   })
 
+  test('an entry that is invalid is read from the store again', async () => {
+    const { reader, put, setVersion, outdated, encode } = setUp(near)
+    await put('k', 'new', { tags: { t: v2 } })
+    await setVersion('t', v2)
+    outdated.set('k', encode('k', 'old', { tags: { t: v1 } }))
+    expect((await reader.read('k', ['t'])).entry?.value).toBe('new')
+  })
+
   test('an entry that is stale in the store as well is read twice, not more often', async () => {
     const { reader, put, setVersion, calls, now } = setUp(near)
     await put('k', 'old', { freshUntil: now - 5, expiresAt: now + 9, tags: { t: v1 } })
@@ -446,6 +467,11 @@ test('an entry is fresh before its time, and not at it', async () => {
   const { reader, put, now } = setUp()
   await put('k', 'value', { freshUntil: now, expiresAt: now + 9 })
   await put('l', 'value', { freshUntil: now + 1, expiresAt: now + 9 })
-  const published = async (key: string) => reader.serveFresh(key, await reader.read(key), undefined)
-  expect([await published('k'), await published('l')]).toEqual([undefined, 'value'])
+  const noted: unknown[] = []
+  const call = { noteRead: (item: unknown) => noted.push(item) }
+  const [k, l] = await Promise.all([reader.read('k'), reader.read('l')])
+  expect(reader.serveFresh('k', k, call)).toBeUndefined()
+  expect(reader.serveFresh('l', l, call)).toBe('value')
+  expect(noted).toEqual([undefined, l.item])
+  expect(reader.serveFresh('l', l, undefined)).toBe('value')
 })
