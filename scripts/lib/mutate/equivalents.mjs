@@ -47,6 +47,27 @@ export const equivalents = [
     reason: 'Each attempt sets it.',
   },
   {
+    file: 'freshness/freshness.ts',
+    operator: 'condition',
+    from: 'tags === void 0',
+    to: 'false',
+    reason: 'The loop over no tags does nothing. The condition saves the call.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'outcome.status === "fulfilled"',
+    to: 'true',
+    reason: 'A rejected outcome has no value.',
+  },
+  {
+    file: 'freshness/entry-reader.ts',
+    operator: 'condition',
+    from: 'items.every(isPlainEntry)',
+    to: 'false',
+    reason: 'The usual way returns the same entries, and takes longer.',
+  },
+  {
     file: 'freshness/entry-reader.ts',
     operator: 'condition',
     from: 'names.size === 0',

@@ -61,8 +61,11 @@ function setUp({ isAsync = false, near = false, byReference = false, aheadMs }: 
     reading.then(forget, forget)
     return reading as never
   })
-  const readClock = aheadMs === undefined ? undefined : async () => clock.now() + aheadMs
-  const time = new BackendTime(readClock, clock)
+  const readClock = async () => {
+    calls.push({ keys: 'clock', isStrong: true })
+    return clock.now() + (aheadMs as number)
+  }
+  const time = new BackendTime(aheadMs === undefined ? undefined : readClock, clock)
   const payload = byReference ? 'entry' : 'bytes'
   const entries = new StoredEntries({ ...store, payload } as AnyStore, json(), 'cache', '')
   const tags = new TagVersions(entries.store, new Keyspace('tag:', 250), time)
@@ -235,6 +238,12 @@ describe.each([
     const { reader, put, now } = setUp({ isAsync, aheadMs: 3_600_000 })
     await put('k', 'value', { freshUntil: now - 5, expiresAt: now + 9 })
     expect((await reader.read('k')).staleMs).toBe(5)
+  })
+
+  test('of an entry without facts does not need the clock of the backend', async () => {
+    const { reader, entries, calls } = setUp({ isAsync, aheadMs: 3_600_000 })
+    const found = await reader.examine('k', entries.encode('k', 'value'))
+    expect([found.entry?.value, calls]).toEqual(['value', []])
   })
 
   test('of several keys waits for the clock of the backend', async () => {

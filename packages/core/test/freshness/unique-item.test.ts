@@ -9,7 +9,7 @@ import { StoredEntries } from '../../src/values/stored-entries.ts'
 const now = 1_000_000
 const seen = Buffer.from('seen')
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }).advanceTimersByTime(100))
 afterEach(() => void vi.useRealTimers())
 
 interface Setting {
