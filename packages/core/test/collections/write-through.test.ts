@@ -49,6 +49,24 @@ function slowSource() {
 
 const source = { load: () => 'loaded', save: () => {} }
 
+/** A collection whose changes begin a load that a test answers. */
+function changeWithLoad(remember: CacheOptions['remember'] = {}) {
+  const { cache } = setUp({ remember })
+  const { loads, load } = slowSource()
+  const begun: Promise<unknown>[] = []
+  const begin = async () => {
+    begun.push(values.get('1') as Promise<unknown>)
+    await settle()
+  }
+  const values = cache.collection<string, string>('c', { load, save: begin, remove: begin })
+  return { values, cache, loads, begun }
+}
+
+/** The result of a call; `undefined` if it waits for something. */
+function endedSoon<T>(call: Promise<T>): Promise<T | undefined> {
+  return Promise.race([call, settle().then(settle).then(settle) as Promise<undefined>])
+}
+
 describe('a saved value', () => {
   test('without tags and windows is stored as its text, without asking for the time', async () => {
     const { cache, stored, timeReads } = setUp()
@@ -132,31 +150,30 @@ describe('a load of this process', () => {
     const during = values.get('1')
     saved.open()
     await saving
+    expect(await endedSoon(during)).toBe('new')
     loads[0]?.open('old')
-    expect([await before, await during]).toEqual(['old', 'new'])
+    expect(await before).toBe('old')
     expect(loads).toHaveLength(1)
   })
 
-  test.each([
-    ['saved', 'new'],
-    ['removed', 'loaded later'],
-  ])('that began in the change is not joined when the value is %s', async (change, expected) => {
-    const { cache } = setUp()
-    const { loads, load } = slowSource()
-    const begun: Promise<unknown>[] = []
-    const begin = async () => {
-      begun.push(values.get('1') as Promise<unknown>)
-      await settle()
-    }
-    const values = cache.collection<string, string>('c', { load, save: begin, remove: begin })
-    await (change === 'saved' ? values.set('1', 'new') : values.delete('1'))
-    const later = values.get('1')
+  test('that began in a save is not joined when the value is saved', async () => {
+    const { values, cache, loads, begun } = changeWithLoad()
+    await values.set('1', 'new')
+    expect(await endedSoon(values.get('1'))).toBe('new')
     loads[0]?.open('old')
-    if (change === 'removed') await expect.poll(() => loads.length).toBe(2)
-    loads[1]?.open('loaded later')
-    expect(await later).toBe(expected)
-    await Promise.all(begun)
-    expect(await cache.get('c:1')).toBe(expected)
+    expect(await begun[0]).toBe('old')
+    expect(await cache.get('c:1')).toBe('new')
+  })
+
+  test.each([
+    ['with a lease', {}],
+    ['without one', { lease: false } as const],
+  ])('that began in a removal is not stored: %s', async (_, remember) => {
+    const { values, cache, loads, begun } = changeWithLoad(remember)
+    await values.delete('1')
+    loads[0]?.open('old')
+    expect(await begun[0]).toBe('old')
+    expect(await cache.get('c:1')).toBeUndefined()
   })
 
   test('may save a value whose save reads what is being loaded', async () => {
@@ -169,8 +186,27 @@ describe('a load of this process', () => {
       if (depth++ === 0) await outer()
     }
     const values = cache.collection<string, string>('c', { ...source, save })
-    const ended = await Promise.race([outer(), settle().then(settle).then(settle)])
-    expect(ended).toBe('v')
+    expect(await endedSoon(outer())).toBe('v')
+  })
+
+  test('that has saved a value does not wait for what the save has left behind', async () => {
+    const { cache } = setUp()
+    const [saved, loaded] = [gate(), gate<string>()]
+    const unshared = vi.fn(() => 'unshared')
+    let left: Promise<unknown> | undefined
+    const loadLeft = () => saved.opened.then(() => cache.remember('outer', {}, unshared))
+    const save = () => {
+      left = cache.remember('left', {}, loadLeft)
+    }
+    const values = cache.collection<string, string>('c', { ...source, save })
+    const loadOuter = () => values.set('1', 'v').then(() => loaded.opened)
+    const outer = cache.remember('outer', {}, loadOuter)
+    await settle()
+    saved.open()
+    await settle()
+    loaded.open('shared')
+    expect([await outer, await left]).toEqual(['shared', 'shared'])
+    expect(unshared).not.toHaveBeenCalled()
   })
 })
 
