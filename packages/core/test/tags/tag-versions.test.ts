@@ -7,8 +7,9 @@ import type { AnyStore } from '../../src/store.ts'
 import { changingVersion, isSameHard } from '../../src/tags/tag-version.ts'
 import { isChanging, TagVersions, type Versions } from '../../src/tags/tag-versions.ts'
 import { BackendTime } from '../../src/time/backend-time.ts'
+import { Mark } from '../../src/values/mark.ts'
 import { promisesOf } from '../promises-of.ts'
-import { settle } from '../remember/two-processes.ts'
+import { gate, settle } from '../remember/two-processes.ts'
 
 const tagKey = '~tag:news'
 const dayMs = 86_400_000
@@ -38,6 +39,13 @@ function setUp({ time }: { time?: (clock: ManualClock) => Promise<number> } = {}
   }
   const version = async () => String(await backend.get(tagKey))
   return { clock, backend, cache, operations, lag, version }
+}
+
+/** The versions in a store of which only reads exist. */
+function versionsOver(get: (key: string) => unknown, readClock?: () => Promise<number>) {
+  const store = { payload: 'bytes', get } as unknown as AnyStore
+  const time = new BackendTime(readClock, new ManualClock())
+  return new TagVersions(store, new Keyspace('tag:', 250), time)
 }
 
 /** The times of both parts of a version: since when entries with the tag are invalid, and stale. */
@@ -98,6 +106,22 @@ test('entries that are stale were stale since their tag was made so, and are not
   await clock.advance(1_000)
   await cache.invalidateTags('news', { stale: true })
   expect(timesOf(await version())).toEqual([0, clock.now()])
+})
+
+test('entries are invalid after an invalidation, unless it makes them stale only', async () => {
+  const { cache, version } = setUp()
+  await cache.set('k', 'v', { tags: ['news'] })
+  const first = await version()
+  await cache.invalidateTags('news')
+  const second = await version()
+  await cache.invalidateTags('news', { stale: true })
+  expect([isSameHard(first, second), isSameHard(second, await version())]).toEqual([false, true])
+})
+
+test('a tag without a version is made invalid where it should be made stale', async () => {
+  const { clock, cache, version } = setUp()
+  await cache.invalidateTags('news', { stale: true })
+  expect(timesOf(await version())).toEqual([clock.now(), clock.now()])
 })
 
 test('a foreign value of a tag makes its entries misses, until the tag is invalidated', async () => {
@@ -195,19 +219,54 @@ test('calls share the versions that are being read if they share the read of eac
   const [news, sport] = ['1-a.1-a', '2-b.2-b'].map((version) => Promise.resolve(version))
   let readSport: () => unknown = () => sport
   const get = (key: string) => (key === 'tag:news' ? news : readSport())
-  const store = { payload: 'bytes', get } as unknown as AnyStore
-  const clock = new ManualClock()
-  const versions = new TagVersions(
-    store,
-    new Keyspace('tag:', 250),
-    new BackendTime(undefined, clock),
-  )
+  const versions = versionsOver(get)
   const tags = ['news', 'sport']
   const first = versions.read(tags)
   expect(versions.read(tags)).toBe(first)
   readSport = () => Promise.resolve('3-c.3-c')
   expect((await versions.read(tags)).get('sport')).toBe('3-c.3-c')
   expect((await first).get('sport')).toBe('2-b.2-b')
+})
+
+test('a read that has ended is not shared, and its end forgets no other one', async () => {
+  const news = gate<string>()
+  const sport = gate<string>()
+  const versions = versionsOver((key) => (key === 'tag:news' ? news.opened : sport.opened))
+  const [first, second] = [['news'], ['sport']]
+  const reads = [versions.read(first), versions.read(second)]
+  news.open('1-a.1-a')
+  await reads[0]
+  expect(versions.read(second)).toBe(reads[1])
+  sport.open('2-b.2-b')
+  await reads[1]
+  await settle()
+  expect(versions.read(second)).not.toBe(reads[1])
+})
+
+test('the versions of a synchronous store are known at once', () => {
+  expect(versionsOver(() => '1-a.1-a').read(['news'])).toEqual(new Map([['news', '1-a.1-a']]))
+})
+
+test('the mark of a change is stored for a day longer, and followed by a version of its end', async () => {
+  const now = 1_900_000_000_000
+  const versions = versionsOver(
+    () => undefined,
+    async () => now,
+  )
+  expect(versions.markTtlOf(new Mark('change', 'token', 0, 5))).toBe(dayMs + 5)
+  const { item, ttl } = await versions.newVersion()
+  expect([timesOf(String(item)), ttl]).toEqual([[now, now], 30 * dayMs])
+})
+
+test('the end of a change is known when the clock of the backend has been read', async () => {
+  const now = 1_900_000_000_000
+  const versions = versionsOver(
+    () => `\x01\x02Cother.0.30000.${now}`,
+    async () => now,
+  )
+  expect(versions.read(['news'])).toEqual(new Map([['news', changingVersion]]))
+  await settle()
+  expect(versions.read(['news'])).toEqual(new Map([['news', undefined]]))
 })
 
 test('the mark of a change whose process has died becomes a version since its end', async () => {
@@ -279,6 +338,19 @@ test('an invalidation succeeds although others replace the version all the time'
   expect(timesOf(String(await backend.get(tagKey)))).toEqual([clock.now(), clock.now()])
 })
 
+test('an invalidation is repeated if another process replaces the version meanwhile', async () => {
+  const { backend, cache, clock } = setUp()
+  await cache.set('k', 'v', { tags: ['news'] })
+  let swaps = 0
+  const store = wrapStore<ByteStore>(backend, async (operation, call) => {
+    if (operation === 'compareAndSet' && swaps++ === 0) await cache.invalidateTags('news')
+    return call()
+  })
+  await clock.advance(1)
+  await new Cache(store, { clock }).invalidateTags('news', { stale: true })
+  expect([swaps, await cache.get('k')]).toEqual([2, undefined])
+})
+
 test('the ttl of a version that is used is extended once a day', async () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   const { clock, cache, operations } = setUp()
@@ -305,13 +377,20 @@ test('the ttl of a version that is used is extended once a day', async () => {
   expect(await cache.get('k')).toBeUndefined()
 })
 
-test('a version whose ttl cannot be extended does not make a write fail', async () => {
+test.each<[string, () => never]>([
+  [
+    'at once',
+    () => {
+      throw new Error('down')
+    },
+  ],
+  ['later', () => Promise.reject(new Error('down')) as never],
+])('a version whose ttl cannot be extended does not make a write fail: %s', async (_, fail) => {
   const { backend, clock } = setUp()
   await new Cache(backend, { clock }).invalidateTags('news')
-  const store = wrapStore<ByteStore>(backend, (operation, call) => {
-    if (operation === 'touch') throw new Error('down')
-    return call()
-  })
+  const store = wrapStore<ByteStore>(backend, (operation, call) =>
+    operation === 'touch' ? fail() : call(),
+  )
   const cache = new Cache(store, { clock })
   await cache.set('k', 'v', { tags: ['news'] })
   await settle()
