@@ -47,13 +47,6 @@ export const equivalents = [
     reason: 'Each attempt sets it.',
   },
   {
-    file: 'freshness/freshness.ts',
-    operator: 'condition',
-    from: 'tags === void 0',
-    to: 'false',
-    reason: 'The loop over no tags does nothing. The condition saves the call.',
-  },
-  {
     file: 'freshness/entry-reader.ts',
     operator: 'condition',
     from: 'outcome.status === "fulfilled"',
@@ -108,25 +101,6 @@ export const equivalents = [
     from: '!mayBeOutdated(examined)',
     to: 'false',
     reason: 'The conditions behind it return the same for what is fresh.',
-  },
-  {
-    file: 'freshness/entry-reader.ts',
-    operator: 'statement',
-    from: 'count++;',
-    reason: 'Stores the same hint again.',
-  },
-  {
-    file: 'freshness/entry-reader.ts',
-    operator: 'condition',
-    from: 'count < versions.size',
-    to: 'true',
-    reason: 'Stores the same hint again.',
-  },
-  {
-    file: 'freshness/entry-reader.ts',
-    operator: '<',
-    from: 'count < versions.size',
-    reason: 'Stores the same hint again.',
   },
   {
     file: 'failover/batches.ts',

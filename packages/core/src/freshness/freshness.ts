@@ -19,15 +19,6 @@ export function staleMsOf(
   if (facts === undefined) return -Infinity
   const { freshUntil = Infinity, expiresAt = Infinity, tags } = facts
   if (expiresAt <= now) return undefined
-  return tags === undefined ? now - freshUntil : staleMsOfTagged(freshUntil, tags, versions, now)
-}
-
-function staleMsOfTagged(
-  freshUntil: number,
-  tags: NonNullable<EntryFacts['tags']>,
-  versions: Versions,
-  now: number,
-): number | undefined {
   let until = freshUntil
   let isStale = false
   // Without an array of the names: most reads of a tagged entry do only this.

@@ -1,7 +1,7 @@
 import { json } from '@stowage/core'
 import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Entry, EntryFacts } from '../../src/entry.ts'
 import { EntryReader } from '../../src/freshness/entry-reader.ts'
 import { TagHints } from '../../src/freshness/tag-hints.ts'
@@ -180,6 +180,16 @@ describe.each([
     calls.length = 0
     await reader.read('k')
     expect(keysOf(calls)).toEqual(['tag:t', 'k'])
+  })
+
+  test('of an entry whose tags are known stores no hint', async () => {
+    const { reader, put, setVersion, hints } = setUp({ isAsync })
+    await put('k', 'value', { tags: { t: v1 } })
+    await setVersion('t', v1)
+    hints.set('k', ['t'])
+    const set = vi.spyOn(hints, 'set')
+    await reader.read('k')
+    expect(set).not.toHaveBeenCalled()
   })
 
   test('of a stale entry reads nothing twice', async () => {
