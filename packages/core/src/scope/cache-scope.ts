@@ -15,6 +15,15 @@ import { KeyOrder } from '../wrappers/key-order.ts'
 
 const scopes = new WeakMap<CacheStore, CacheScope>()
 
+/** What the scope of a store shares with those of its prefixes. */
+interface Shared {
+  /** The store without generations, which has their ids. */
+  readonly innermost: AnyStore
+  readonly lifecycle: Lifecycle
+  readonly closeStore: () => Promise<void>
+  readonly activeLoads: ActiveLoads
+}
+
 /**
  * The state that all caches over one store share in this process, so that two `Cache` objects behave as one: the flights
  * of `remember`, the queues of updates and the generation. On a store that cannot list its keys, each prefix has a scope
@@ -29,19 +38,14 @@ export class CacheScope {
   readonly storePrefix: string
   /** Runs the calls of `update`, `replace` and `pull` for one key one after another. */
   readonly updates: KeyedQueue = new KeyedQueue()
-  /** The store without generations, which has their ids. */
-  readonly #innermost: AnyStore
+  readonly #shared: Shared
   /** The generation of this prefix; `undefined` for the scope of a store. */
   readonly #generation: Generation | undefined
-  readonly #lifecycle: Lifecycle
-  readonly #closeStore: () => Promise<void>
   /** By storage key. */
   readonly tagHints: TagHints = new TagHints()
   /** The keys whose values could not be kept recently. */
   readonly hitForMiss: HitForMiss = new HitForMiss()
   readonly leaseHolders: LeaseHolders = new LeaseHolders()
-  /** The loads of all scopes over the innermost store. */
-  readonly activeLoads: ActiveLoads
   /** Caches that share a codec share their flights. */
   readonly #flights = new WeakMap<Codec, FlightGroup>()
   readonly #flightGroups = new FlightGroups()
@@ -51,20 +55,14 @@ export class CacheScope {
 
   private constructor(
     store: CacheStore,
-    innermost: AnyStore,
-    lifecycle: Lifecycle,
-    closeStore: () => Promise<void>,
-    activeLoads: ActiveLoads,
-    generation?: Generation,
-    storePrefix = '',
+    shared: Shared,
+    storePrefix: string,
+    generation: Generation | undefined,
   ) {
     this.store = store
     this.storePrefix = storePrefix
-    this.#innermost = innermost
+    this.#shared = shared
     this.#generation = generation
-    this.#lifecycle = lifecycle
-    this.#closeStore = closeStore
-    this.activeLoads = activeLoads
     scopes.set(store, this)
   }
 
@@ -72,32 +70,29 @@ export class CacheScope {
   static of(store: CacheStore): CacheScope {
     const existing = scopes.get(store)
     if (existing !== undefined) return existing
-    const closeStore = () => store.close()
-    return new CacheScope(
-      store,
-      store as unknown as AnyStore,
-      new Lifecycle(store.name),
-      closeStore,
-      new ActiveLoads(),
-    )
+    const shared: Shared = {
+      innermost: store as unknown as AnyStore,
+      lifecycle: new Lifecycle(store.name),
+      closeStore: () => store.close(),
+      activeLoads: new ActiveLoads(),
+    }
+    return new CacheScope(store, shared, '', undefined)
+  }
+
+  /** The loads of all scopes over the innermost store. */
+  get activeLoads(): ActiveLoads {
+    return this.#shared.activeLoads
   }
 
   /** Returns the scope of a prefix that is cleared by generations. */
   within(prefix: string, clock: Clock): CacheScope {
     const existing = this.#prefixes.get(prefix)?.deref()
     if (existing !== undefined) return existing
-    const inner = this.#innermost
-    const generation = new Generation(inner, prefix, clock, this.#generation)
-    const store = new GenerationStore(inner, generation, this.#lifecycle, this.#closeStore)
-    const scope = new CacheScope(
-      store as unknown as CacheStore,
-      inner,
-      this.#lifecycle,
-      this.#closeStore,
-      this.activeLoads,
-      generation,
-      this.storePrefix + prefix,
-    )
+    const { innermost, lifecycle, closeStore } = this.#shared
+    const generation = new Generation(innermost, prefix, clock, this.#generation)
+    const generations = new GenerationStore(innermost, generation, lifecycle, closeStore)
+    const store = generations as unknown as CacheStore
+    const scope = new CacheScope(store, this.#shared, this.storePrefix + prefix, generation)
     this.#prefixes.set(prefix, new WeakRef(scope))
     this.#collected ??= new FinalizationRegistry((collected) => this.#forget(collected))
     this.#collected.register(scope, prefix)
@@ -165,10 +160,11 @@ export class CacheScope {
   /** Aborts the loads and waits for the calls in flight, also those that wait for others, then closes the store for all caches over it. */
   async close(): Promise<void> {
     const { name } = this.store
+    const { lifecycle, closeStore } = this.#shared
     const message = `${name} remember failed: close() was called. Create caches once per process, and close them last.`
     await this.activeLoads.close(new CacheError('ERR_CACHE_CLOSED', message, { store: name }))
     // Calls that wait for earlier ones have not reached the store yet.
     if (!this.order.isIdle) await this.order.settled('')
-    await this.#lifecycle.close(this.#closeStore)
+    await lifecycle.close(closeStore)
   }
 }

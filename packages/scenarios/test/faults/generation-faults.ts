@@ -78,8 +78,8 @@ export const generationFaults: readonly PlantedFault[] = [
     changes: [
       [
         'index.js',
-        'new Generation(inner, prefix, clock, this.#generation)',
-        'new Generation(inner, prefix, clock)',
+        'new Generation(innermost, prefix, clock, this.#generation)',
+        'new Generation(innermost, prefix, clock)',
       ],
     ],
   },
