@@ -136,13 +136,10 @@ export class ClusterShards {
     if (existing !== undefined) return existing
     const connection = this.#connection.connectionToReplica(node)
     this.#replicaConnections.set(address, connection)
-    connection.onStateChange((connected) => this.#onStateChange(connection, connected))
+    connection.onStateChange((connected) => {
+      const current = this.#replicaOf.get(connection)
+      current?.group.onStateChange(current.replica, connected)
+    })
     return connection
-  }
-
-  #onStateChange(connection: NodeConnection, connected: boolean): void {
-    const { group, replica } = this.#replicaOf.get(connection) ?? {}
-    if (replica === undefined) return
-    group?.onStateChange(replica, connected)
   }
 }
