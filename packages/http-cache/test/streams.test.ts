@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { PassThrough, pipeline, Readable } from 'node:stream'
+import { runInNewContext } from 'node:vm'
 import express, { type ErrorRequestHandler } from 'express'
 import session from 'express-session'
 import { describe, expect, test } from 'vitest'
@@ -17,6 +18,18 @@ describe('streams', () => {
     const { get } = await serve(app)
     expect([(await get('/p')).body, (await get('/p')).body]).toEqual(['one two', 'one two'])
     expect(next()).toBe(2)
+  })
+
+  test('stores bytes of another realm, which Node sends', async () => {
+    const { app } = counting(express)
+    const bytes = () => runInNewContext('Uint8Array.of(98, 121, 116, 101, 115)')
+    app.get('/p', (_request, response) => {
+      response.write(bytes())
+      response.end(bytes())
+    })
+    const { get } = await serve(app)
+    const first = await get('/p')
+    expect([first.body, (await get('/p')).body]).toEqual(['bytesbytes', 'bytesbytes'])
   })
 
   test('preconditions stay hidden from a handler while it writes, and not from middleware in front', async () => {

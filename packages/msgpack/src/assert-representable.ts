@@ -33,7 +33,7 @@ function assertObject(value: object, depth: number, root: unknown): void {
   if (depth === maxDepth) {
     throw unrepresentable(`it has a cycle, or more than ${maxDepth} levels`, value, root)
   }
-  if (value instanceof Uint8Array) return
+  if (types.isUint8Array(value)) return
   if (types.isDate(value)) assertDate(value, root)
   else if (Array.isArray(value)) {
     for (const member of value) assertRepresentable(member, depth + 1, root)

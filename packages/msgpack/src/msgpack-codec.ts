@@ -31,7 +31,7 @@ const codec: Codec = { encode, decode }
 
 function encode(entry: Entry, key: string): Payload {
   const { value, facts } = entry
-  if (value instanceof Uint8Array || Number.isSafeInteger(value)) return json().encode(entry, key)
+  if (types.isUint8Array(value) || Number.isSafeInteger(value)) return json().encode(entry, key)
   assertRepresentable(value)
   // The library counts a scalar as a level.
   const options = { ignoreUndefined: true, maxDepth: maxDepth + 1, extensionCodec: timestampsOnly }

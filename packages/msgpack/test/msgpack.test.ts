@@ -53,6 +53,12 @@ describe('msgpack()', () => {
     })
   })
 
+  test('returns bytes of another realm as bytes', () => {
+    const bytes = runInNewContext('Uint8Array.of(1, 255)')
+    const value = Buffer.from([1, 255])
+    expect([roundTrip(bytes)?.value, roundTrip([bytes])?.value]).toMatchObject([value, [value]])
+  })
+
   test('stores a frame whose body any MessagePack library reads', () => {
     const frame = decodeFrame(codec.encode({ value: { a: [1, 'x'] } }, 'k'))
     expect(frame?.as).toBe('msgpack')

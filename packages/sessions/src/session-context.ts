@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import {
   type Cache,
   CacheError,
@@ -139,7 +140,7 @@ function anonymousFrom<T extends object>(
 function checkOldSessions(cache: Cache, migrateFrom: OldSessions | undefined): void {
   if (migrateFrom === undefined) return
   const { keys = 'ids', cache: old = cache, until } = migrateFrom
-  if (!(until instanceof Date) || Number.isNaN(until.getTime())) {
+  if (!types.isDate(until) || Number.isNaN(until.getTime())) {
     throw invalid(
       'migrateFrom.until must be a valid Date: when the old cache is read for the last time.',
     )

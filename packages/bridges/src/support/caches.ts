@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { type Cache, channels } from '@stowage/core'
 import { toText } from '@stowage/core/driver'
 import { publishError } from '@stowage/core/internal'
@@ -12,7 +13,7 @@ export function checkCache(bridge: string, cache: unknown): void {
 
 /** A value of a view of text. A cache with a codec of its own may return the bytes of the text. */
 export function textOf(value: unknown): string | undefined {
-  return value instanceof Uint8Array ? toText(value) : (value as string | undefined)
+  return types.isUint8Array(value) ? toText(value) : (value as string | undefined)
 }
 
 /** Reads a value. A failure is a miss, for libraries that cannot bear a rejection. */

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { namespacePrefix } from '../keys.ts'
 import type { RememberOptions } from '../loading/remember-options.ts'
 import type { LoadMany } from '../remember/remember-many.ts'
@@ -168,7 +169,7 @@ export class Collection<Id, Stored, Value> {
       return Promise.all(ids.map(async (id) => load(id, context.of(this.keyOf(id)))))
     }
     const loaded = await loadMany(ids, context)
-    if (loaded instanceof Map) return ids.map((id) => loaded.get(id))
+    if (types.isMap(loaded)) return ids.map((id) => loaded.get(id))
     if (Array.isArray(loaded)) return [...loaded]
     throw new TypeError(
       `collection ${this.name}: loadMany must return a Map, or an array with a value for each of the ${ids.length} ids.`,

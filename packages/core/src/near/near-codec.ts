@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Entry } from '../entry.ts'
 import type { Codec } from '../values/codec.ts'
 import { DecodedItem } from '../values/stored-entries.ts'
@@ -26,7 +27,7 @@ function decodeShared(codec: Codec, item: DecodedItem, key: string): Entry | und
   if (item.shared !== undefined) return item.shared
   const entry = codec.decodeShared(item.payload, key)
   item.freshUntil = entry?.facts?.freshUntil
-  if (entry?.value instanceof Uint8Array) item.shared = entry
+  if (types.isUint8Array(entry?.value)) item.shared = entry
   return entry
 }
 

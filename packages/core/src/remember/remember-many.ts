@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { Deferred } from '../calls/deferred.ts'
 import { tracing } from '../channels.ts'
 import type { EntryReader, Found } from '../freshness/entry-reader.ts'
@@ -243,7 +244,7 @@ async function callLoadMany<T>(
     members.map((member) => member.load),
     () => load(keys, context),
   )
-  if (values instanceof Map) return keys.map((key) => values.get(key))
+  if (types.isMap(values)) return keys.map((key) => values.get(key))
   if (Array.isArray(values) && values.length === keys.length) return values
   throw new TypeError(
     `The loader of rememberMany must return a Map, or an array with a value for each of the ${keys.length} missing keys.`,

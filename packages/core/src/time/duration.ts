@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { CacheError } from '../errors.ts'
 import { type Clock, systemClock } from './clock.ts'
 
@@ -68,7 +69,7 @@ export function wholeMilliseconds(duration: Duration): number {
  */
 export function resolveTtl(ttl: Ttl, clock: Pick<Clock, 'now'>): number | undefined {
   if (ttl === null) return undefined
-  const ms = ttl instanceof Date ? ttl.getTime() - clock.now() : milliseconds(ttl, 'ttl')
+  const ms = types.isDate(ttl) ? ttl.getTime() - clock.now() : milliseconds(ttl, 'ttl')
   if (Number.isNaN(ms)) throw new TypeError('Not a ttl: the Date is invalid.')
   if (ms > Number.MAX_SAFE_INTEGER) return undefined
   return Math.max(0, Math.ceil(ms))

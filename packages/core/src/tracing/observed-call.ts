@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { types } from 'node:util'
 import { type CacheOperation, type CallEvent, channels, tracing } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Awaitable, Payload } from '../store.ts'
@@ -147,7 +148,7 @@ export class ObservedCall implements CallEvent {
 }
 
 function isPayload(item: unknown): item is Payload {
-  return typeof item === 'string' || item instanceof Uint8Array
+  return typeof item === 'string' || types.isUint8Array(item)
 }
 
 /** Runs a call, and publishes it and its failure. To be used only if {@link areCallsObserved}. */

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Payload } from '../store.ts'
 import { toText } from './payload.ts'
 
@@ -63,7 +64,7 @@ export function isMark(item: unknown): boolean {
   if (typeof item === 'string') {
     return item.charCodeAt(0) === firstByte && item.charCodeAt(1) === secondByte
   }
-  if (item instanceof Uint8Array) return item[0] === firstByte && item[1] === secondByte
+  if (types.isUint8Array(item)) return item[0] === firstByte && item[1] === secondByte
   return item instanceof Mark
 }
 

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Payload } from '../store.ts'
 
 /** Returns the bytes of a payload. Bytes are not copied. */
@@ -43,5 +44,5 @@ export function isSameItem(a: unknown, b: unknown): boolean {
 }
 
 function isPayload(item: unknown): item is Payload {
-  return typeof item === 'string' || item instanceof Uint8Array
+  return typeof item === 'string' || types.isUint8Array(item)
 }

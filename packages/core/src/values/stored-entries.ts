@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { type CacheEvent, channels } from '../channels.ts'
 import type { Entry, EntryFacts } from '../entry.ts'
 import { CacheError } from '../errors.ts'
@@ -60,11 +61,11 @@ const byReference: ItemCodec = {
 function decodingBytesOnce(decode: Decode): Decode {
   const decoded = new WeakMap<object, Entry>()
   return (item, key) => {
-    if (!(item instanceof Uint8Array)) return decode(item, key)
+    if (!types.isUint8Array(item)) return decode(item, key)
     const known = decoded.get(item)
     if (known !== undefined) return known
     const entry = decode(item, key)
-    if (entry?.value instanceof Uint8Array) decoded.set(item, entry)
+    if (types.isUint8Array(entry?.value)) decoded.set(item, entry)
     return entry
   }
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 
 type Attributes = Record<string, AttributeValue>
@@ -15,7 +16,7 @@ export function encodeInput(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value !== 'object' || value === null) return `${value}`
   if (Array.isArray(value)) return `[${value.map(encodeInput).join(',')}]`
-  if (value instanceof Uint8Array) return `"${toBase64(value)}"`
+  if (types.isUint8Array(value)) return `"${toBase64(value)}"`
   let members = ''
   for (const name of Object.keys(value)) {
     const member = (value as Record<string, unknown>)[name]

@@ -1,4 +1,5 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { types } from 'node:util'
 import type { Awaitable } from '@stowage/core'
 import { publishResponse } from '../channels.ts'
 import { textOf } from '../headers/header-list.ts'
@@ -83,7 +84,7 @@ export class Sender {
       return true
     }
     const body = this.#store.bodyOf(stored, encoding, parts)
-    if (!(body instanceof Uint8Array))
+    if (!types.isUint8Array(body))
       return this.#sendLater(exchange, stored, { encoding, etag }, outcome, body)
     this.#sendBody(exchange, stored, { encoding, etag, body }, outcome)
     return true

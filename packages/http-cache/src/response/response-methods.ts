@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { types } from 'node:util'
 
 /** The arguments of `write` and `end`. */
 export interface BodyArguments {
@@ -14,7 +15,7 @@ export function bodyArguments(args: readonly unknown[]): BodyArguments {
     const name = typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8'
     return { chunk: Buffer.from(chunk, name), callback }
   }
-  if (chunk instanceof Uint8Array) {
+  if (types.isUint8Array(chunk)) {
     // Copied, because a stream may use its buffer again.
     return { chunk: Buffer.from(chunk), callback }
   }
@@ -24,7 +25,7 @@ export function bodyArguments(args: readonly unknown[]): BodyArguments {
 /** Whether `end` throws an error for a chunk. */
 export function isInvalidChunk(chunk: unknown): boolean {
   if (!chunk || typeof chunk === 'string' || typeof chunk === 'function') return false
-  return !(chunk instanceof Uint8Array)
+  return !types.isUint8Array(chunk)
 }
 
 /**

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { types } from 'node:util'
 import { remembering } from '@stowage/core/internal'
 import type { HeaderValue } from '../headers/header-list.ts'
 import type { Freshness } from '../policy/freshness.ts'
@@ -85,7 +86,7 @@ export function encodeRecord({ fill, ...metadata }: StoredRecord, body?: Uint8Ar
 
 /** Returns the record, or `undefined` for a value that is not one, or is damaged: it reads as a miss. */
 export function decodeRecord(value: unknown): StoredItem | undefined {
-  if (!(value instanceof Uint8Array) || value.byteLength <= metadataOffset) return undefined
+  if (!types.isUint8Array(value) || value.byteLength <= metadataOffset) return undefined
   const item = bufferOf(value)
   if (item[0] !== marker || item[1] !== version) return undefined
   const bodyOffset = metadataOffset + item.readUInt32LE(lengthOffset)

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Awaitable, Cache } from '@stowage/core'
 import { getShared } from '@stowage/core/internal'
 import { normalizeHeader } from '../request/vary-by.ts'
@@ -250,5 +251,5 @@ function decodeOnce(value: unknown): StoredItem | undefined {
 }
 
 function bytesOf(value: unknown): Buffer | undefined {
-  return value instanceof Uint8Array ? bufferOf(value) : undefined
+  return types.isUint8Array(value) ? bufferOf(value) : undefined
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Payload } from '@stowage/core'
 import type { Connection } from '../connection/connection.ts'
 import type { Dispatcher } from '../nodes/dispatcher.ts'
@@ -35,7 +36,7 @@ export class ReadItems {
       connection.get('get', key, (reply) => {
         const item = readWithCas(reply)
         const payload = item?.value
-        if (item === undefined || !(payload instanceof Uint8Array)) return undefined
+        if (item === undefined || !types.isUint8Array(payload)) return undefined
         this.#origins.set(payload, { key, connection, cas: item.cas })
         return payload
       }),

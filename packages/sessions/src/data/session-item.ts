@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { isJsonObject, type JsonObject, parseObject } from './json-object.ts'
 import { isSessionCookie, type SessionCookie, timeOf } from './session-cookie.ts'
 
@@ -89,7 +90,7 @@ function toPlainCookie(cookie: unknown): unknown {
 /** A date is not converted to its text, which is needed only if it is stored. JSON has no invalid date, and no `NaN`. */
 function jsonValueOf(value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : null
-  if (!(value instanceof Date)) return value
+  if (!types.isDate(value)) return value
   const time = value.getTime()
   return Number.isNaN(time) ? null : new Date(time)
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { types } from 'node:util'
 import { CacheError, type Duration, milliseconds } from '@stowage/core'
 import { warnOfShortTtl } from '@stowage/core/internal'
 import { isSessionCookie } from '../data/session-cookie.ts'
@@ -152,7 +153,7 @@ function isMisspelled(name: string, cookie: Cookie): boolean {
 }
 
 function isSecret(secret: unknown): boolean {
-  return (typeof secret === 'string' || secret instanceof Uint8Array) && secret.length > 0
+  return (typeof secret === 'string' || types.isUint8Array(secret)) && secret.length > 0
 }
 
 /** The name of the cookie. */

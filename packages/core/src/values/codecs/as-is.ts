@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { types } from 'node:util'
 import type { Entry } from '../../entry.ts'
 import { checkChoice, checkOptionNames } from '../../options/check-options.ts'
 import type { Payload } from '../../store.ts'
@@ -55,7 +56,7 @@ function encode({ value, facts }: Entry, assert?: (bytes: Uint8Array) => void): 
 }
 
 function payloadOf(value: unknown): Payload {
-  if (value instanceof Uint8Array) return value
+  if (types.isUint8Array(value)) return toBytes(value)
   if (typeof value !== 'string') {
     const type = value === null ? 'null' : typeof value
     throw unencodable('as it is', `it must be a string or bytes, not of type ${type}`)

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Entry } from '../../entry.ts'
 import type { CacheError } from '../../errors.ts'
 import type { Payload } from '../../store.ts'
@@ -33,7 +34,7 @@ const codec: Codec = {
 }
 
 function encode({ value, facts }: Entry): Payload {
-  if (value instanceof Uint8Array) return encodeFrame({ facts, body: value })
+  if (types.isUint8Array(value)) return encodeFrame({ facts, body: value })
   const text = JsonText.is(value) ? value.text : stringify(value)
   return facts === undefined ? text : encodeFrame({ facts, body: text })
 }
@@ -81,7 +82,16 @@ function notStringified(value: unknown, cause: Error): CacheError {
   })
 }
 
-const emptied = [Map, Set, Error, RegExp, Promise, WeakMap, WeakSet] as const
+/** By the name of their class. Those of another realm, such as that of a test in Jest, are instances of another class. */
+const emptied: readonly (readonly [string, (value: unknown) => boolean])[] = [
+  ['Map', types.isMap],
+  ['Set', types.isSet],
+  ['Error', types.isNativeError],
+  ['RegExp', types.isRegExp],
+  ['Promise', types.isPromise],
+  ['WeakMap', types.isWeakMap],
+  ['WeakSet', types.isWeakSet],
+]
 /** A deeper member is converted without an error: the call stack is limited. */
 const maxDepth = 500
 
@@ -89,17 +99,17 @@ const maxDepth = 500
 function checkContents(value: unknown): void {
   const found = isObject(value) ? findEmptied(value) : undefined
   if (found === undefined) return
-  const type = emptied.find((each) => found instanceof each) as (typeof emptied)[number]
-  const article = type === Error ? 'an' : 'a'
-  throw unencodable('as JSON', `${article} ${type.name} has no JSON representation`, {
+  const name = emptied.find(([, isOne]) => isOne(found))?.[0] as string
+  const article = name === 'Error' ? 'an' : 'a'
+  throw unencodable('as JSON', `${article} ${name} has no JSON representation`, {
     culprit: { value, isAt: (each) => each === found },
-    remedy: remedyOf(type),
+    remedy: remedyOf(name),
   })
 }
 
-function remedyOf(type: (typeof emptied)[number]): string {
-  if (type === Promise) return 'Await it first.'
-  return type === Map || type === Set ? 'Use structured().' : 'Store plain data.'
+function remedyOf(name: string): string {
+  if (name === 'Promise') return 'Await it first.'
+  return name === 'Map' || name === 'Set' ? 'Use structured().' : 'Store plain data.'
 }
 
 /** Finds such a member. Written for speed: it visits all members of a value that contains an empty object. */
@@ -124,7 +134,7 @@ function findEmptied(value: object, depth = 0): object | undefined {
 }
 
 function isEmptied(value: object): boolean {
-  return emptied.some((type) => value instanceof type) && Object.keys(value).length === 0
+  return emptied.some(([, isOne]) => isOne(value)) && Object.keys(value).length === 0
 }
 
 function isObject(value: unknown): value is object {

@@ -65,7 +65,7 @@ function objectToTree(value: object, depth: number, root: unknown): unknown {
   if (types.isDate(value)) return ['Date', value.getTime()]
   if (types.isMap(value)) return ['Map', ...[...value].flat().map(member)]
   if (types.isSet(value)) return ['Set', ...Array.from(value, member)]
-  if (value instanceof Uint8Array) return ['bytes', toBytes(value).toString('base64')]
+  if (types.isUint8Array(value)) return ['bytes', toBytes(value).toString('base64')]
   if (isPlain(value)) return mapMembers(value, member)
   throw unrepresentable(`an instance of ${value.constructor?.name ?? 'a class'}`, value, root)
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Entry } from '../../entry.ts'
 import type { Payload } from '../../store.ts'
 import type { Codec } from '../codec.ts'
@@ -35,7 +36,7 @@ const codec: Codec = { encode, decode }
 function encode(entry: Entry, key: string): Payload {
   const { value, facts } = entry
   if (value === undefined) throw unencodable('structured', 'undefined means a miss')
-  if (value instanceof Uint8Array || isExactInJson(value)) return json().encode(entry, key)
+  if (types.isUint8Array(value) || isExactInJson(value)) return json().encode(entry, key)
   return encodeFrame({ facts, as: format, body: JSON.stringify(toTree(value)) })
 }
 

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { CacheError } from '../../errors.ts'
 
 export interface UnencodableOptions {
@@ -65,8 +66,8 @@ function findPath(
 
 function membersOf(value: object): (readonly [step: string, member: unknown])[] {
   if (Array.isArray(value)) return value.map((member, index) => [`[${index}]`, member])
-  if (value instanceof Set) return membersOf([...value])
-  if (value instanceof Map) {
+  if (types.isSet(value)) return membersOf([...value])
+  if (types.isMap(value)) {
     return [...value].flatMap((entry, index) => entry.map((each) => [`[${index}]`, each] as const))
   }
   return Object.entries(value).map(([name, member]) => [`.${name}`, member])

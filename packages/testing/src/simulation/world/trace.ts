@@ -65,7 +65,7 @@ export function textOfReply(operation: string, result: unknown): string {
 }
 
 export function textOfValue(value: unknown): string {
-  if (value instanceof Uint8Array) return printable(Buffer.from(value).toString('utf8'))
+  if (types.isUint8Array(value)) return printable(Buffer.from(value).toString('utf8'))
   if (Array.isArray(value)) return `[${value.map(textOfValue).join(', ')}]`
   return printable(typeof value === 'string' ? value : String(JSON.stringify(value)))
 }
@@ -74,3 +74,5 @@ function printable(text: string): string {
   const plain = text.replace(unprintable, '·')
   return plain.length > maxLength ? `${plain.slice(0, maxLength)}…` : plain
 }
+
+import { types } from 'node:util'
