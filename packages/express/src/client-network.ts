@@ -11,10 +11,17 @@ const withPort = /^(?:\[([^\]]*)\](?::\d+)?|([^:]*):\d+)$/
 export function networkOf(client: string): string {
   const [, ipv6, ipv4] = withPort.exec(client) ?? []
   const ip = ipv6 ?? ipv4 ?? client
-  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip) ?? []
-  if (mapped !== undefined) return mapped
   const [address = ''] = ip.split('%')
-  return isIPv6(address) ? `${groupsOf(address).slice(0, 4).join(':')}::/64` : ip
+  if (!isIPv6(address)) return ip
+  const groups = groupsOf(address)
+  return mappedFrom(groups) ?? `${groups.slice(0, 4).join(':')}::/64`
+}
+
+/** The IPv4 address that an IPv6 address maps, if it is one (RFC 4291, section 2.5.5.2). */
+function mappedFrom(groups: readonly string[]): string | undefined {
+  if (groups.slice(0, 6).join(':') !== '0:0:0:0:0:ffff') return undefined
+  const pairs = groups.slice(6).map((group) => Number.parseInt(group, 16))
+  return pairs.flatMap((pair) => [pair >>> 8, pair & 0xff]).join('.')
 }
 
 /** The eight groups of an IPv6 address, in the spelling of URLs. */

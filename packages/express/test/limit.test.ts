@@ -95,6 +95,17 @@ describe.each(Object.keys(hosts))('limit in %s', (name) => {
     ])
   })
 
+  test('counts an IPv4 address as such, in whatever way an IPv6 address maps it', async () => {
+    const get = await start({ limit: 1 })
+    const mapped = ['::ffff:a00:1', '0:0:0:0:0:FFFF:10.0.0.1', '[::ffff:10.0.0.1]:4001', '10.0.0.1']
+    const from = (address: string) => ({ 'x-forwarded-for': address })
+    const others = ['::ffff:a00:2', '::ffff:c0a8:101', '192.168.1.1', '::fffe:a00:1', '::1']
+    expect(await statuses(get, ...[...mapped, ...others].map(from))).toEqual([
+      ...[200, 429, 429, 429],
+      ...[200, 200, 429, 200, 429],
+    ])
+  })
+
   test('counts the connections of a client together if the proxy forwards their ports', async () => {
     const get = await start({ limit: 1 })
     const addresses = ['10.0.0.1:4001', '10.0.0.1:4002', '10.0.0.1', '[2001:db8::1]:4001']
