@@ -1,7 +1,8 @@
 import { Lifecycle } from '../calls/in-flight.ts'
 import { CacheError } from '../errors.ts'
+import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import type { AnyStore, Awaitable, CacheStore, ReadOptions } from '../store.ts'
-import { type Duration, milliseconds } from '../time/duration.ts'
+import type { Duration } from '../time/duration.ts'
 import { outcomeOf, valuesOf } from './batch-error.ts'
 import { KeyOrder } from './key-order.ts'
 import { type StoreOperation, wrapStore } from './wrap-store.ts'
@@ -34,15 +35,20 @@ export interface KeyOrderOptions {
  * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany`, `getWithTtl` or `setMany`
  * is split if only some of its keys have to wait; a `deleteMany` waits for all its keys.
  *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  * @example
  * const ordered = withKeyOrder(memory())
  * await Promise.all([ordered.set('a', 'first'), ordered.set('a', 'second')]) // 'second' is stored
  */
 export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOptions = {}): S {
   const inner = store as unknown as AnyStore
+  checkOptionNames('withKeyOrder', options, { timeout: true, overlap: true })
   const { timeout, overlap = [] } = options
+  for (const each of overlap) checkChoice('withKeyOrder: overlap', each, ['add', 'increment'])
   const overlapping: ReadonlySet<StoreOperation> = new Set(overlap)
-  const order = new KeyOrder(timeout === undefined ? undefined : milliseconds(timeout))
+  const order = new KeyOrder(
+    timeout === undefined ? undefined : checkTimeout('withKeyOrder: timeout', timeout),
+  )
   const waitedTooLong = (operation: string, key?: string) => () =>
     new CacheError(
       'ERR_CACHE_TIMEOUT',

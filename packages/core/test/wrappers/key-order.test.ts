@@ -247,3 +247,11 @@ describe('a write of every key', () => {
     expect(begun).toContain('write b')
   })
 })
+
+test.each([
+  [{ timeouts: 5 }, 'unknown option timeouts'],
+  [{ timeout: '0ms' }, 'withKeyOrder: timeout must be between 1 ms and 24 days'],
+  [{ overlap: ['set'] }, 'withKeyOrder: overlap must be one of add, increment, not set'],
+])('the options %o are rejected', (options, message) => {
+  expect(() => withKeyOrder(referenceStore(), options as never)).toThrow(message)
+})

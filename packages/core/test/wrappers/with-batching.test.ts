@@ -376,3 +376,15 @@ describe('a turn of the event loop', () => {
     })
   })
 })
+
+test.each([
+  [{ maxKey: 5 }, 'unknown option maxKey'],
+  [{ maxKeys: 0 }, 'withBatching: maxKeys must be a whole number of at least 1'],
+  [{ maxKeys: '5' }, "not '5'"],
+  [{ maxSetBytes: -1 }, 'withBatching: maxSetBytes must be a whole number of at least 0'],
+])('the options %o are rejected', (options, message) => {
+  expect(() => withBatching(referenceStore(), options as never)).toThrow(message)
+  expect(() =>
+    withBatching(referenceStore(), { maxKeys: 1, maxSetBytes: 0, overlap: true }),
+  ).not.toThrow()
+})

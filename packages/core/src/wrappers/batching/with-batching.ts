@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { InFlight } from '../../calls/in-flight.ts'
+import { checkInteger, checkOptionNames } from '../../options/check-options.ts'
 import type {
   AnyStore,
   Awaitable,
@@ -26,6 +27,8 @@ export interface BatchingOptions {
   readonly overlap?: boolean | undefined
 }
 
+const optionNames = { maxKeys: true, maxSetBytes: true, overlap: true } as const
+
 /**
  * Wraps a store so that the calls of one turn of the event loop are merged: reads with the same consistency into one
  * `getMany` without repeated keys, `set`s into one `setMany` per ttl. While other calls are in flight, a batch is sent
@@ -35,6 +38,7 @@ export interface BatchingOptions {
  * The order is preserved where it matters: calls for one key take effect in the order in which they were made. Deletes
  * are not merged, because `delete` returns whether its key existed, which `deleteMany` does not return for each key.
  *
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
  * @example
  * const batching = withBatching(store, { maxKeys: 100 })
  * const names = await Promise.all(['name:1', 'name:2'].map((key) => batching.get(key))) // one getMany
@@ -80,7 +84,10 @@ class PendingBatches {
   readonly #sets = new Map<number | undefined, SetQueue>()
 
   constructor(store: AnyStore, options: BatchingOptions) {
+    checkOptionNames('withBatching', options, optionNames)
     const { maxKeys = 500, maxSetBytes = Infinity, overlap = false } = options
+    checkInteger('withBatching: maxKeys', maxKeys, 1)
+    if (maxSetBytes !== Infinity) checkInteger('withBatching: maxSetBytes', maxSetBytes, 0)
     this.#store = store
     this.#maxKeys = maxKeys
     this.#maxSetBytes = maxSetBytes
