@@ -35,7 +35,7 @@ export interface KeyOrderOptions {
  * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany`, `getWithTtl` or `setMany`
  * is split if only some of its keys have to wait; a `deleteMany` waits for all its keys.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options; CacheError `ERR_CACHE_CONFIG` for invalid values
  * @example
  * const ordered = withKeyOrder(memory())
  * await Promise.all([ordered.set('a', 'first'), ordered.set('a', 'second')]) // 'second' is stored

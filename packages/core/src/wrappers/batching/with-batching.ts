@@ -38,7 +38,7 @@ const optionNames = { maxKeys: true, maxSetBytes: true, overlap: true } as const
  * The order is preserved where it matters: calls for one key take effect in the order in which they were made. Deletes
  * are not merged, because `delete` returns whether its key existed, which `deleteMany` does not return for each key.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws TypeError for unknown options; CacheError `ERR_CACHE_CONFIG` for invalid values
  * @example
  * const batching = withBatching(store, { maxKeys: 100 })
  * const names = await Promise.all(['name:1', 'name:2'].map((key) => batching.get(key))) // one getMany
