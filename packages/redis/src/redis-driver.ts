@@ -88,7 +88,8 @@ function createReplicaWait(
 ): ReplicaWait | undefined {
   if (resolved.waitReplicas === 0) return undefined
   const connection = new ManagedConnection(serverOptions(options), resolved)
-  return new ReplicaWait(connection, resolved.waitReplicas, resolved.timeoutMs / 2)
+  // WAIT takes a whole number.
+  return new ReplicaWait(connection, resolved.waitReplicas, Math.ceil(resolved.timeoutMs / 2))
 }
 
 /** The reads of a turn become one or two MGETs, its writes an MSET, or one write of several SETs if they expire. */

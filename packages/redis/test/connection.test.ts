@@ -334,6 +334,33 @@ describe('an injected client', () => {
     expect(() => redis({ client })).toThrow(new RegExp(`client must .*${message}`))
   })
 
+  test.each([null, { get: async () => 'v' }])('of another library is rejected: %o', (other) => {
+    const client = other as unknown as Redis
+    expect(() => redis({ client })).toThrow(/client must be a client of ioredis/)
+  })
+
+  test('that a function returns as a promise is rejected', async () => {
+    const client = (async () => undefined) as unknown as () => Redis
+    expect((await failureOf(createStore({ client }).get('k'))).code).toBe('ERR_CACHE_CONFIG')
+  })
+
+  test('whose function fails makes calls fail; close() does not wait for them', async () => {
+    const { url } = await startServer()
+    let isReady = false
+    const store = redis({
+      client: () => {
+        if (!isReady) throw new Error('not ready')
+        return connect(url)
+      },
+      timeout: '20s',
+    })
+    const { code, message } = await failureOf(store.get('k'))
+    expect([code, message]).toEqual(['ERR_CACHE_UNAVAILABLE', 'redis connect failed: not ready'])
+    isReady = true
+    await store.set('k', 'v')
+    await store.close()
+  })
+
   test('may be a function, which the first command calls; calls have a timeout', async () => {
     const { url, kill } = await startServer()
     let calls = 0

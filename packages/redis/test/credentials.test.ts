@@ -44,6 +44,14 @@ describe('the credentials function', () => {
     expect(String(await store.get('k'))).toBe('v')
   })
 
+  test('may return the whole secret: its host and port are not used', async () => {
+    await setUser('>one')
+    const secret = { username: 'app', password: 'one', host: 'other.example', port: 1, db: 3 }
+    store = redis({ url: server.url, credentials: () => secret, timeout: '20s' })
+    await store.set('k', 'v')
+    expect(await command(server.port, 'GET', 'k')).toBe('v')
+  })
+
   test('is called again after a wrong password; calls reject with the reason meanwhile', async () => {
     let password = 'wrong'
     await setUser('>right')

@@ -3,6 +3,7 @@ import { countdown, type InFlight } from '@stowage/core/driver'
 import { Deferred, publishTopology } from '@stowage/core/internal'
 import type { Cluster, ClusterOptions, RedisOptions } from 'ioredis'
 import type { CommandClient } from '../protocol/command-client.ts'
+import { translate } from '../redis-errors.ts'
 import type { RedisClient } from '../redis-options.ts'
 
 export { isCluster } from '../protocol/server.ts'
@@ -14,7 +15,10 @@ export const replicaTimeoutShare = 0.4
 export type ClientSource = RedisClient | Cluster | (() => RedisClient | Cluster)
 
 /** What is wrong with a client, and the remedy. `undefined` if it can be used. */
-function clientProblem(client: RedisClient | Cluster): string | undefined {
+function clientProblem(client: RedisClient | Cluster | undefined): string | undefined {
+  if (typeof client?.getBuffer !== 'function') {
+    return 'must be a client of ioredis, or a function that returns one. Without ioredis, use url.'
+  }
   const { options = {} } = client as { options?: RedisOptions & ClusterOptions }
   // `clear()` would delete nothing, or the keys of others.
   if (options.keyPrefix) {
@@ -34,6 +38,16 @@ function checkedClient(client: RedisClient | Cluster): RedisClient | Cluster {
   const problem = clientProblem(client)
   if (problem === undefined) return client
   throw new CacheError('ERR_CACHE_CONFIG', `redis: client ${problem}`)
+}
+
+/** @throws CacheError also if the function of the application does */
+function clientFrom(source: ClientSource): RedisClient | Cluster {
+  if (typeof source !== 'function') return source
+  try {
+    return checkedClient(source())
+  } catch (error) {
+    throw translate(error, 'connect')
+  }
 }
 
 /** A connection to a server or a cluster. Connects on first use. */
@@ -72,11 +86,8 @@ export class InjectedConnection implements Connection {
   }
 
   get client(): RedisClient {
-    const source = this.#source
     // A cluster client has the methods of a single server's client, with wider types.
-    this.#client ??= (typeof source === 'function'
-      ? checkedClient(source())
-      : source) as unknown as RedisClient
+    this.#client ??= clientFrom(this.#source) as unknown as RedisClient
     return this.#client
   }
 
@@ -92,8 +103,9 @@ export class InjectedConnection implements Connection {
   }
 
   begin(): CommandClient {
+    const { client } = this
     this.#inFlight.begin()
-    return this.client
+    return client
   }
 
   end(): void {

@@ -66,9 +66,11 @@ async function refreshCredentials(
   }
 }
 
+/** Returns the user and password alone: a secret of AWS Secrets Manager also has the host and port of another server. */
 function checkCredentials(credentials: Credentials | undefined): Credentials {
-  if (typeof credentials?.password === 'string') return credentials
-  throw new TypeError('it returned no password')
+  const { username, password } = credentials ?? {}
+  if (typeof password !== 'string') throw new TypeError('it returned no password')
+  return username === undefined ? { password } : { username, password }
 }
 
 function authenticate(node: Redis, { username, password }: Credentials): Promise<unknown> {
