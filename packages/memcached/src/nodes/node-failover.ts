@@ -96,8 +96,7 @@ export class NodeFailover {
     this.#deleteLater(key)
     const failoverNode = this.#fallback && this.#healthyNodes.nodeFor(key)
     this.#failoverKeys.move(key, failoverNode)
-    const failoverTtl = Math.min(ttl ?? maxFailoverTtlMs, maxFailoverTtlMs)
-    const set = (store: ByteStore) => store.set(key, payload, failoverTtl)
+    const set = (store: ByteStore) => store.set(key, payload, toFailoverTtl(ttl))
     return this.#useFallback(undefined, set, () => this.#forget(key, failoverNode))
   }
 
@@ -111,7 +110,7 @@ export class NodeFailover {
 
   #touch(key: string, ttl: number | undefined): Promise<boolean> {
     this.#deleteLater(key)
-    return this.#useFallback(false, (store) => store.touch(key, ttl))
+    return this.#useFallback(false, (store) => store.touch(key, toFailoverTtl(ttl)))
   }
 
   /** Succeeds if at least one node replies. */
@@ -154,6 +153,10 @@ export class NodeFailover {
     failoverNode?.deleteLater(key)
     this.#failoverKeys.move(key, undefined)
   }
+}
+
+function toFailoverTtl(ttl: number = maxFailoverTtlMs): number {
+  return Math.min(ttl, maxFailoverTtlMs)
 }
 
 function outcomeOf(error: unknown, index: number): Outcome {

@@ -71,19 +71,25 @@ describe('while the node of a key is unreachable', () => {
     expect(deletedOf(own, other, third)).toEqual([['a', 'a', 'a', 'a'], ['a'], []])
   })
 
-  test('deletes and touches reach the other node, and the own one later', async () => {
+  test('deletes and touches reach the other node, and the own one later; a touch lasts a minute at most', async () => {
     const { store, calls, state, own, other, third } = setUp()
     await store.set('a', 'v')
     state.healthy = third
     expect([await store.delete('a'), await store.delete('x')]).toEqual([true, false])
     expect(await store.deleteMany(['a', 'x', 'a'])).toBe(1)
     expect(await store.touch('a', 5)).toBe(true)
+    expect(calls.at(-1)).toEqual(['touch', 'a', 5])
+    for (const ttl of [undefined, 3_600_000]) await store.touch('b', ttl)
+    expect(calls.slice(-2)).toEqual([
+      ['touch', 'b', 60_000],
+      ['touch', 'b', 60_000],
+    ])
     expect(calls.slice(1, 3)).toEqual([
       ['delete', 'a'],
       ['delete', 'x'],
     ])
-    expect(calls.at(-1)).toEqual(['touch', 'a', 5])
-    expect(deletedOf(own, other, third)).toEqual([['a', 'a', 'x', 'a', 'x', 'a', 'a'], ['a'], []])
+    const ownDeletes = ['a', 'a', 'x', 'a', 'x', 'a', 'a', 'b', 'b']
+    expect(deletedOf(own, other, third)).toEqual([ownDeletes, ['a'], []])
   })
 
   test('what may have reached the other node is deleted there', async () => {
