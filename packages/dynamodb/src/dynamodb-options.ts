@@ -157,7 +157,8 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   if (!isTableName(options.table)) {
     throw configError(`table must be the name of a table: ${tableNameRule}`)
   }
-  const { endpoint } = options
+  const { client, endpoint } = options
+  if (client !== undefined && typeof client !== 'function') checkClient(client)
   if (endpoint !== undefined && !isHttp(endpoint)) {
     throw configError('endpoint must be a URL such as http://127.0.0.1:8000')
   }
@@ -209,6 +210,12 @@ export function attributeNames(given: AttributeNames = {}): ResolvedOptions['nam
     throw configError(`attributes must have distinct, non-empty names, not ${quoted}`)
   }
   return { key, value, ttl }
+}
+
+/** @throws CacheError `ERR_CACHE_CONFIG` unless it is a client of the SDK */
+export function checkClient(client: DynamoDBClient | null | undefined): DynamoDBClient {
+  if (typeof client?.send === 'function') return client
+  throw configError('client must be a DynamoDBClient, or a function that returns one')
 }
 
 function isHttp(url: string): boolean {

@@ -75,6 +75,8 @@ describe('options', () => {
     [{ consistency: 'perfect' as never }, /consistency must be one of eventual, session, strong/],
     [{ ensureTable: true as never }, /ensureTable must be one of off, verify, create/],
     [{ timeout: 0 }, /timeout must be between/],
+    [{ client: null as never }, /client must be a DynamoDBClient/],
+    [{ client: { get: () => {} } as never }, /client must be a DynamoDBClient/],
   ]
 
   test.each(invalid)('%o are rejected', (options, message) => {
@@ -85,6 +87,12 @@ describe('options', () => {
     const misspelled = { table: 'cache', consistancy: 'strong' } as DynamoDBOptions
     const message = 'dynamodb: unknown option consistancy. Did you mean consistency?'
     expect(() => dynamodb(misspelled)).toThrow(new TypeError(message))
+  })
+
+  test('reject calls if the function client returns none', async () => {
+    const store = dynamodb({ table: 'cache', client: (async () => undefined) as never })
+    await expect(store.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_CONFIG' })
+    await store.close()
   })
 
   test('a store without commands never connects', async () => {

@@ -142,6 +142,25 @@ describe('requests', () => {
     expect(second).not.toBe(first)
   })
 
+  test.each([[undefined], ['no vault'], [Object.freeze(new Error('no vault'))]])(
+    'fail if the credentials cannot be renewed, whatever they reject with: %s',
+    async (reason) => {
+      let calls = 0
+      const provider = async () => {
+        if (++calls > 1) throw reason
+        return { ...credentials, expiration: new Date(Date.now() + 301_000) }
+      }
+      const store = storeWith({ credentials: provider, timeout: '1s' })
+      await store.get('k')
+      const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000)
+      const reading = Promise.resolve(store.get('k')).finally(() => now.mockRestore())
+      await expect(reading).rejects.toMatchObject({
+        code: 'ERR_CACHE_UNAVAILABLE',
+        message: expect.stringMatching(/no vault|undefined/),
+      })
+    },
+  )
+
   test('are signed with the time of the server if the clock of the machine is wrong', async () => {
     const ahead = 20 * 60_000
     const dates: string[] = []

@@ -106,6 +106,17 @@ describe('ensureTable', () => {
     expect(describes).toBeGreaterThan(3)
   })
 
+  test('creates a table that is being deleted once it is gone', async () => {
+    let describes = 0
+    server.decide = (name) => {
+      if (name === 'DescribeTable' && ++describes <= 2)
+        return { body: { Table: { TableStatus: 'DELETING' } } }
+      return undefined
+    }
+    await ensureTable(optionsFor('deleted'))
+    expect((await describeTable('deleted')).ttl?.TimeToLiveStatus).toBe('ENABLED')
+  })
+
   test('reports what is wrong, and the commands that create a valid table', async () => {
     await createTable(engine, 'unverified')
     await expect(ensureTable(optionsFor('absent'), 'verify')).rejects.toMatchObject({

@@ -62,11 +62,14 @@ export class Counters {
 
   /** @throws CacheError `ERR_CACHE_REJECTED` if the item exists and cannot be incremented */
   async #assertCounter(key: string, by: number): Promise<void> {
-    const payload = this.#mapper.payloadOf(await this.#items.get('increment', key, true))
+    const item = await this.#items.get('increment', key, true)
+    const payload = this.#mapper.payloadOf(item)
     if (payload === undefined) return
     const value = toAttribute(payload).N
     if (value === undefined)
       throw notACounter('dynamodb', key, 'the stored value is not an integer')
+    if (item?.[this.#mapper.names.value]?.N === undefined)
+      throw notACounter('dynamodb', key, 'another program has stored the integer as text')
     if (Number.isSafeInteger(Number(value) + by)) return
     throw notACounter('dynamodb', key, 'the sum is not a safe integer')
   }

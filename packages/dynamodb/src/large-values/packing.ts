@@ -1,3 +1,4 @@
+import { kMaxLength } from 'node:buffer'
 import { deflateSync, inflateSync } from 'node:zlib'
 import type { Payload } from '@stowage/core'
 import { payloadBytes, toBytes } from '@stowage/core/driver'
@@ -37,7 +38,8 @@ export function unpack(packed: Payload, maxBytes: number): Payload {
   if (bytes[1] === kinds.verbatim) return bytes.subarray(2)
   if (bytes[1] !== kinds.deflated) return packed
   try {
-    return inflateSync(bytes.subarray(2), { maxOutputLength: maxBytes })
+    // A larger number is an error of its own, also for a small value.
+    return inflateSync(bytes.subarray(2), { maxOutputLength: Math.min(maxBytes, kMaxLength) })
   } catch {
     return packed
   }

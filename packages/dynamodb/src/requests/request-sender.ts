@@ -15,6 +15,7 @@ import {
 } from '../dynamodb-errors.ts'
 import type { Action, Actions } from '../transport/actions.ts'
 import type { ServerClock } from '../transport/server-clock.ts'
+import { toError } from '../transport/to-error.ts'
 import type { Transport } from '../transport/transport.ts'
 import { requestChannel } from './capacity.ts'
 import { EndpointHealth } from './endpoint-health.ts'
@@ -226,8 +227,9 @@ export class RequestSender {
       const output = await this.#transport.send(action, input, ms)
       this.#replied()
       return output
-    } catch (error) {
-      if (isUnanswered(error)) this.#health.failed(error as Error, sentAt)
+    } catch (reason) {
+      const error = toError(reason)
+      if (isUnanswered(error)) this.#health.failed(error, sentAt)
       else if (hasStatus(error)) this.#replied()
       else this.#health.released()
       throw error

@@ -27,10 +27,7 @@ export async function prepareTable(
   mode: Exclude<TableMode, 'off'>,
 ): Promise<void> {
   const table = new Table(sender, names)
-  const description = await table.describe()
-  if (description === undefined && mode === 'verify') throw table.configError('does not exist')
-  if (description === undefined) await table.create()
-  table.assertKey(await table.waitUntilActive())
+  table.assertKey(await table.waitUntilActive(mode))
   await table.ensureTtl(mode)
 }
 
@@ -81,10 +78,13 @@ class Table {
     })
   }
 
-  async waitUntilActive(): Promise<TableDescription> {
+  /** A table that is being deleted is created once it does not exist any more. */
+  async waitUntilActive(mode: Exclude<TableMode, 'off'>): Promise<TableDescription> {
     const deadline = performance.now() + activeTimeoutMs
     for (let delayMs = 50; ; delayMs = Math.min(2 * delayMs, 1_000)) {
       const description = await this.describe()
+      if (description === undefined && mode === 'verify') throw this.configError('does not exist')
+      if (description === undefined) await this.create()
       const status = description?.TableStatus
       if (description && (status === 'ACTIVE' || status === 'UPDATING')) return description
       if (performance.now() > deadline)

@@ -1,5 +1,9 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import type { DynamoDBOptions, DynamoDBClient as InjectedClient } from '../dynamodb-options.ts'
+import {
+  checkClient,
+  type DynamoDBOptions,
+  type DynamoDBClient as InjectedClient,
+} from '../dynamodb-options.ts'
 import { LeanTransport } from './lean-transport.ts'
 import { isPatched, SdkTransport } from './sdk-transport.ts'
 import { type ServerClock, sharedClock } from './server-clock.ts'
@@ -34,7 +38,7 @@ export class Clients {
   createTransport(): Transport {
     const { client } = this.#options
     if (client !== undefined) {
-      this.#client = typeof client === 'function' ? client() : client
+      this.#client = checkClient(typeof client === 'function' ? client() : client)
       return new SdkTransport(this.#client, this.clock)
     }
     const created = this.#createClient()

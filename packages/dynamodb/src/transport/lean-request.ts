@@ -3,6 +3,7 @@ import { DeadlineError } from '@stowage/core/driver'
 import type { Dispatcher } from 'undici'
 import { decodeOutput } from './aws-json.ts'
 import type { ServerClock } from './server-clock.ts'
+import { toError } from './to-error.ts'
 
 type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>[2]
 
@@ -34,9 +35,10 @@ export class LeanRequest implements Dispatcher.DispatchHandler {
   }
 
   /** Rejects, and closes the connection of a request that was sent. One that was not sent will not be sent. */
-  fail(error: Error): void {
+  fail(reason: unknown): void {
     if (this.#isSettled) return
     this.#settle()
+    const error = toError(reason)
     // Read by `isOutcomeUnknown`: without a connection the server cannot have received the request.
     this.#reject(this.#controller === undefined ? Object.assign(error, { wasSent: false }) : error)
     this.#controller?.abort(error)

@@ -238,6 +238,7 @@ describe('a counter', () => {
     [{ v: { S: 'text' } }, 'the stored value is not an integer'],
     [{ v: { N: `${max}` } }, 'the sum is not a safe integer'],
     [{ v: { N: '1.5' } }, 'the stored value is not an integer'],
+    [{ v: { S: '5' } }, 'another program has stored the integer as text'],
   ])('is not %o: %s', async (item, reason) => {
     const { counters, sent } = setupItem(item)
     await expect(counters.increment('a', 1, 500)).rejects.toThrow(reason)

@@ -24,6 +24,7 @@ describe('a payload', () => {
     expect([...packed.subarray(0, 2)]).toEqual([marker, 1])
     expect(packed.length).toBeLessThan(100)
     expect(unpack(packed, 1_000).toString()).toBe(long)
+    expect(unpack(packed, Number.MAX_SAFE_INTEGER).toString()).toBe(long)
   })
 
   test('is not compressed if that makes it no smaller', () => {
