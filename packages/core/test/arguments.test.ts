@@ -1,4 +1,10 @@
-import { Cache, cachesFromEnv, createCaches, DriverRegistry } from '@stowage/core'
+import {
+  Cache,
+  cachesFromEnv,
+  createCaches,
+  DriverRegistry,
+  type RememberOptions,
+} from '@stowage/core'
 import { inspectKey } from '@stowage/core/tools'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
@@ -133,7 +139,20 @@ test.each([[undefined], [() => 1, undefined], [() => 1, { ttl: '5m' }]])(
 
 test('one object of options can be used for set and remember', async () => {
   const cache = create()
-  const options = { ttl: '1h', staleWhileRevalidate: '1d', tags: ['a'] } as const
+  const options = {
+    ttl: '1h',
+    staleWhileRevalidate: '1d',
+    staleIfError: '1d',
+    tags: ['a'],
+    timeout: '20s',
+    signal: new AbortController().signal,
+    loadTimeout: '20s',
+    backoff: '1s',
+    jitter: 0.1,
+    lease: '5s',
+    refresh: false,
+    audit: false,
+  } as const satisfies Required<RememberOptions>
   await cache.set('k', 1, options)
   expect(await cache.remember('k', options, () => 2)).toBe(1)
 })

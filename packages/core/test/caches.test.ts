@@ -1,7 +1,8 @@
 import { CacheError, createCaches } from '@stowage/core'
 import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { gate } from './remember/two-processes.ts'
 
 describe('createCaches', () => {
   test('creates each cache once, on its first use', () => {
@@ -102,6 +103,27 @@ describe('health', () => {
       code: 'ERR_CACHE_TIMEOUT',
     })
   })
+
+  test.each([Number.POSITIVE_INFINITY, '60d'] as const)(
+    'a backend has %s to reply',
+    async (timeout) => {
+      vi.useFakeTimers()
+      try {
+        const reply = gate()
+        const slow = () =>
+          wrapStore(
+            memory(),
+            (operation, call) => (operation === 'ping' ? reply.opened : call()) as never,
+          )
+        const status = createCaches({ default: 'slow', stores: { slow } }).status({ timeout })
+        await vi.advanceTimersByTimeAsync(60_000)
+        reply.open()
+        expect(await status).toMatchObject({ status: 'ok' })
+      } finally {
+        vi.useRealTimers()
+      }
+    },
+  )
 
   test.each([
     { stores: { cache: memory, session: memory }, status: 'ok' },

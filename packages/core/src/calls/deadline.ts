@@ -1,6 +1,8 @@
 import { onAbort } from './on-abort.ts'
 
 const ticksPerCountdown = 8
+// setTimeout fires immediately for a longer delay.
+const maxTimerMs = 2 ** 31 - 1
 
 /** The error of a call without a reply before its deadline. Drivers convert it to `ERR_CACHE_TIMEOUT`. */
 export class DeadlineError extends Error {
@@ -62,7 +64,7 @@ export function answerWithin<T>(
   onTimeout: () => Error,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(onTimeout()), ms)
+    const timer = setTimeout(() => reject(onTimeout()), Math.min(ms, maxTimerMs))
     result.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

@@ -196,8 +196,9 @@ export class NearCache {
     if (bus === undefined || this.#unsubscribe !== undefined || this.#subscribing) return
     if (this.#isClosed || performance.now() - this.#failedAt < retryMs) return
     this.#subscribing = true
-    bus
-      .subscribe((keys) => this.#onInvalidation(keys))
+    // A bus of the application may throw. The read does not fail with it.
+    const subscribing = async () => bus.subscribe((keys) => this.#onInvalidation(keys))
+    subscribing()
       .then((unsubscribe) => this.#onSubscribed(unsubscribe))
       .catch((error) => {
         this.#failedAt = performance.now()

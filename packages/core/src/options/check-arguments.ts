@@ -15,6 +15,7 @@ const rememberOptionNames: readonly string[] = [
   'jitter',
   'lease',
   'refresh',
+  'audit',
 ]
 const readOptionNames = { consistency: true, confirmGeneration: true, forUpdate: true } as const
 

@@ -230,9 +230,16 @@ describe('the subscription', () => {
     expect(bus.subscriptions).toBe(1)
   })
 
-  test('that fails is reported, and tried again after a second', async () => {
+  const refuse = () => {
+    throw new Error('refused')
+  }
+
+  test.each<[string, () => Promise<never>]>([
+    ['rejects', async () => refuse()],
+    ['throws', refuse],
+  ])('that %s is reported, and tried again after a second', async (_, fail) => {
     const bus = new TestBus()
-    const subscribe = vi.spyOn(bus, 'subscribe').mockRejectedValueOnce(new Error('refused'))
+    const subscribe = vi.spyOn(bus, 'subscribe').mockImplementationOnce(fail)
     const { near } = setUp({ bus })
     const now = vi.spyOn(performance, 'now').mockReturnValue(500)
     try {
