@@ -13,6 +13,7 @@ import {
   checkReadOptions,
   checkTags,
 } from './options/check-arguments.ts'
+import { checkOptionNames } from './options/check-options.ts'
 import type { LoadMany } from './remember/remember-many.ts'
 import { listKeys } from './scope/list-keys.ts'
 import type { Awaitable, ReadOptions } from './store.ts'
@@ -189,6 +190,7 @@ export class CacheCalls {
     options: ReadOptions | undefined,
     call?: ObservedCall,
   ): Promise<Snapshot<T>> {
+    if (options !== undefined) checkReadOptions(options)
     const storageKey = this.#parts.keyspace.toStorageKey(key)
     const found = await atCaller(this.#parts.updates.read(storageKey, options), storageKey)
     const value = this.#parts.reader.serveFresh<T>(storageKey, found, call)
@@ -222,6 +224,7 @@ export class CacheCalls {
     tags: string | readonly string[],
     options: { readonly stale?: boolean },
   ): Promise<void> {
+    checkOptionNames('invalidateTags', options, { stale: true })
     const names = checkTags([tags].flat())
     await atCaller(this.#parts.root.tags.invalidate(names, options.stale === true))
     this.#publishInvalidation('tags', names.length)

@@ -39,6 +39,12 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
     ['ex', (cache) => cache.set('k', 1, any({ ex: 60 })), /unknown option ex\. Known options: ttl/],
     ['tll', (cache) => cache.add('k', 1, any({ tll: '1m' })), /Did you mean ttl\?/],
     ['a read option', (cache) => cache.get('k', any({ consistancy: 'strong' })), /consistency\?/],
+    [
+      'a read option of a snapshot',
+      (cache) => cache.snapshot('k', any({ consistancy: 'strong' })),
+      /consistency\?/,
+    ],
+    ['stael', (cache) => cache.invalidateTags('a', any({ stael: true })), /Did you mean stale\?/],
     ['keys as text', (cache) => cache.getMany(any('k')), /getMany: the keys must be an array/],
     ['keys to delete', (cache) => cache.deleteMany(any('k')), /deleteMany: the keys must be/],
     ['entries', (cache) => cache.setMany(any({ a: 1 })), /such as Object\.entries\(values\)/],

@@ -114,6 +114,11 @@ export function isConditionFailure(error: unknown): boolean {
   return (error as Error).name === 'ConditionalCheckFailedException'
 }
 
+/** Whether the table does not exist. */
+export function isMissingTable(error: unknown): boolean {
+  return (error as Error | undefined)?.name === 'ResourceNotFoundException'
+}
+
 /** Whether the server rejected the request for lack of capacity. It was not carried out. */
 export function isThrottling(error: unknown): boolean {
   return translations[(error as Error).name] === throttled
@@ -160,7 +165,7 @@ function isUnavailable(error: Failure): boolean {
 function translationOf(error: Error, target: Target): Translation {
   const { name, message } = error
   if (isTimeout(error)) return timedOut(target)
-  if (name === 'ResourceNotFoundException') return missingTable(target)
+  if (isMissingTable(error)) return missingTable(target)
   if (name === 'AccessDeniedException') return accessDenied(message)
   if (name === 'ValidationException') return invalidRequest(message, target)
   const translation = translationByName(error)

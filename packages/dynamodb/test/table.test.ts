@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   CreateTableCommand,
+  DeleteTableCommand,
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
   UpdateTimeToLiveCommand,
@@ -194,6 +195,18 @@ describe('a store with the option ensureTable', () => {
     await store.set('d', 'v')
     expect(server.requests.filter((name) => name === 'CreateTable')).toHaveLength(1)
     expect(String(await store.get('a'))).toBe('v')
+    await store.close()
+  })
+
+  test('creates a table again that was deleted, before the next command', async () => {
+    const store = storeFor('dropped', 'create')
+    await store.set('a', 'v')
+    const client = admin(engine)
+    await client.send(new DeleteTableCommand({ TableName: 'dropped' }))
+    client.destroy()
+    await expect(store.getMany(['a', 'b'])).rejects.toMatchObject({ code: 'ERR_CACHE_CONFIG' })
+    await store.set('a', 'w')
+    expect(String(await store.get('a'))).toBe('w')
     await store.close()
   })
 

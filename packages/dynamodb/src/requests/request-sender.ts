@@ -4,6 +4,7 @@ import { answerWithin, DeadlineError, Lifecycle } from '@stowage/core/driver'
 import { areRequestsTraced, traceRequest } from '@stowage/core/internal'
 import {
   isConditionFailure,
+  isMissingTable,
   isOutcomeUnknown,
   isThrottling,
   isTransient,
@@ -37,6 +38,8 @@ export interface RequestContext {
   readonly idempotent?: boolean
   /** Deadline of all attempts, on the clock of `performance.now()`. @default `timeoutMs` from now */
   readonly deadline?: number
+  /** Whether the request prepares the table. A missing table is prepared again before the next call otherwise. */
+  readonly prepares?: boolean
   /** Set once an attempt failed that the server may have carried out. */
   outcomeUnknown?: boolean
 }
@@ -119,8 +122,9 @@ export class RequestSender {
       } catch (error) {
         failure = failures === 1 ? error : moreSpecific(failure, error)
         const mayRetry = isTransient(error) && this.#isRepeatable(error, context)
-        if (!mayRetry || !(await this.retries.wait(failures, deadline)))
-          throw await this.#translate(failure, context)
+        if (mayRetry && (await this.retries.wait(failures, deadline))) continue
+        if (isMissingTable(failure) && !context.prepares) this.#prepared = undefined
+        throw await this.#translate(failure, context)
       }
     }
   }

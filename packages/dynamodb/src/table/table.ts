@@ -14,7 +14,7 @@ import {
 
 /** A new table needs some seconds to become active. */
 const activeTimeoutMs = 60_000
-const context: RequestContext = { operation: 'ensureTable' }
+const context: RequestContext = { operation: 'ensureTable', prepares: true }
 
 /**
  * Checks that the table exists, that it has the key of the store, and that its TTL is enabled. `'verify'` reports what is
