@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { AnyStore, Awaitable, CacheStore, ReadOptions } from './store.ts'
+import { getOutcomes, resultOf, valuesOf } from './wrappers/batch-error.ts'
 import { type StoreOperation, wrapStore } from './wrappers/wrap-store.ts'
 
 /** The reads of a scope, by store. */
@@ -109,14 +110,17 @@ class MemoizedReads {
     const missing = [...new Set(keys)].filter((key) => !this.#reads.has(key))
     const found = new Map(keys.map((key) => [key, this.#reads.get(key)]))
     if (missing.length > 0) {
-      const reading = Promise.resolve(this.#store.getMany(missing))
+      const reading = getOutcomes(this.#store, missing)
       for (const [index, key] of missing.entries()) {
-        const read = reading.then((items) => items[index])
+        const read = reading.then((outcomes) =>
+          resultOf(outcomes[index] as PromiseSettledResult<unknown>),
+        )
         found.set(key, read)
         this.#keep(key, read)
       }
     }
-    return Promise.all(keys.map((key) => found.get(key)))
+    // An error of the store has the outcomes of the keys that were missing, not of those of this call.
+    return Promise.allSettled(keys.map((key) => found.get(key))).then(valuesOf)
   }
 
   /** Makes a write. A read that is sent before its end may return the old value, so it is dropped afterwards as well. */

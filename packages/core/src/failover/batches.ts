@@ -1,5 +1,5 @@
 import type { Awaitable, ByteStore, Payload, ReadOptions } from '../store.ts'
-import { errorFor, outcomeOf, valuesOf } from '../wrappers/batch-error.ts'
+import { errorFor, getOutcomes, outcomeOf, valuesOf } from '../wrappers/batch-error.ts'
 import { attempt, type Changes } from './changes.ts'
 import type { Fallback } from './fallback/fallback.ts'
 import { isOutage } from './recovery/outage-error.ts'
@@ -78,20 +78,18 @@ export class Batches {
     const isUnsettled = keys.map((key) => this.#recovery.readsFallback(key))
     if (!isUnsettled.includes(true)) return this.#getFromPrimary(keys, options)
     if (!isUnsettled.includes(false)) return this.#fallback.getMany(keys, options)
+    const settled = keys.filter((_, index) => !isUnsettled[index])
+    const unsettled = keys.filter((_, index) => isUnsettled[index])
+    const primary = { getMany: (some: readonly string[]) => this.#getFromPrimary(some, options) }
     const [fromPrimary, fromFallback] = await Promise.all([
-      this.#getFromPrimary(
-        keys.filter((_, index) => !isUnsettled[index]),
-        options,
-      ),
-      this.#fallback.getMany(
-        keys.filter((_, index) => isUnsettled[index]),
-        options,
-      ),
+      getOutcomes(primary, settled),
+      getOutcomes(this.#fallback, unsettled, options),
     ])
     let [primaryIndex, fallbackIndex] = [0, 0]
-    return isUnsettled.map((inFallback) =>
+    const outcomes = isUnsettled.map((inFallback) =>
       inFallback ? fromFallback[fallbackIndex++] : fromPrimary[primaryIndex++],
     )
+    return valuesOf(outcomes as PromiseSettledResult<unknown>[]) as Items
   }
 
   /** Stores the entries one by one. */

@@ -1,5 +1,6 @@
 import { isGenerationKey } from '../generations/id-copies.ts'
 import type { Awaitable } from '../store.ts'
+import { resultOf } from '../wrappers/batch-error.ts'
 import type { Fallback } from './fallback/fallback.ts'
 import { isRefusal } from './recovery/outage-error.ts'
 import type { Recovery } from './recovery/recovery.ts'
@@ -138,11 +139,6 @@ export class Changes {
 /** Makes a call that may also throw. */
 export async function attempt<T>(call: StoreCall<T>): Promise<T> {
   return call()
-}
-
-function resultOf<T>(outcome: PromiseSettledResult<T>): T {
-  if (outcome.status === 'rejected') throw outcome.reason
-  return outcome.value
 }
 
 function ignore(): void {}

@@ -1,6 +1,6 @@
 import { fulfilled } from '../calls/tick-batch.ts'
 import { CacheError } from '../errors.ts'
-import type { AnyStore, ReadOptions } from '../store.ts'
+import type { Awaitable, ReadOptions } from '../store.ts'
 
 /**
  * The error of a call for several keys of which some failed, while others may have succeeded. Code and message are those
@@ -31,6 +31,12 @@ export function outcomeOf(error: unknown, index: number): PromiseSettledResult<u
   return outcomes?.[index] ?? { status: 'rejected', reason: error }
 }
 
+/** Returns the value of an outcome. @throws the reason of a rejection */
+export function resultOf<T>(outcome: PromiseSettledResult<T>): T {
+  if (outcome.status === 'rejected') throw outcome.reason
+  return outcome.value
+}
+
 /** Returns the values of the outcomes. @throws BatchError if one is a rejection */
 export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
   return outcomes.map((outcome) => {
@@ -46,7 +52,9 @@ export function errorFor(key: string, operation: string, error: unknown): unknow
 
 /** Does `getMany`, and returns the outcome of each key if it fails. Never rejects. */
 export async function getOutcomes(
-  store: AnyStore,
+  store: {
+    getMany(keys: readonly string[], options?: ReadOptions): Awaitable<readonly unknown[]>
+  },
   keys: readonly string[],
   options?: ReadOptions,
 ): Promise<PromiseSettledResult<unknown>[]> {

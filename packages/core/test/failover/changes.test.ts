@@ -399,6 +399,20 @@ describe('a call of several keys', () => {
     ])
   })
 
+  test('each key that is read from both has its own outcome', async () => {
+    const rejected = { status: 'rejected', reason: tooLarge } as const
+    const error = new BatchError([{ status: 'fulfilled', value: 'c' }, rejected])
+    const made = batches('partial', { unsettled: ['a', 'b'], error })
+    await expect(made.batches.getMany(['a', 'c', 'b', 'd'])).rejects.toMatchObject({
+      outcomes: [
+        { status: 'fulfilled', value: 'a of fallback' },
+        { status: 'fulfilled', value: 'c' },
+        { status: 'fulfilled', value: 'b of fallback' },
+        rejected,
+      ],
+    })
+  })
+
   test('reads again from the fallback store', async () => {
     const made = batches('primary', { error: outcomes(undefined, down) })
     expect(await made.batches.getMany(['a', 'b'], strong)).toEqual([true, 'b of fallback'])

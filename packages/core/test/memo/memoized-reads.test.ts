@@ -1,5 +1,5 @@
-import { memo } from '@stowage/core'
-import { wrapStore } from '@stowage/core/driver'
+import { CacheError, memo } from '@stowage/core'
+import { BatchError, wrapStore } from '@stowage/core/driver'
 import { ReferenceStore, referenceStore } from '@stowage/testing'
 import { describe, expect, test } from 'vitest'
 import { gate } from '../remember/two-processes.ts'
@@ -21,6 +21,27 @@ test('makes the reads of a batch that were not made before', async () => {
     await store.getMany(['b'], { consistency: 'strong' })
   })
   expect(batches).toEqual(['get', ['b'], 'set', ['c'], ['b']])
+})
+
+test('each key has its own outcome if some of a batch fail', async () => {
+  const reason = new CacheError('ERR_CACHE_UNAVAILABLE', 'its node is down')
+  const outcomeOf = (key: string) =>
+    key === 'c'
+      ? ({ status: 'rejected', reason } as const)
+      : ({ status: 'fulfilled', value: `of ${key}` } as const)
+  const inner = Object.assign(new ReferenceStore(), {
+    get: async (key: string) => `of ${key}`,
+    getMany: async (keys: readonly string[]) => {
+      throw new BatchError(keys.map(outcomeOf))
+    },
+  })
+  const store = memo(inner)
+  await memo.scope(async () => {
+    await store.get('a')
+    const keys = ['a', 'b', 'c', 'b']
+    const error = await Promise.resolve(store.getMany(keys)).catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE', outcomes: keys.map(outcomeOf) })
+  })
 })
 
 describe('a read that ends after a write of its key', () => {
