@@ -567,7 +567,8 @@ export class Cache {
 
   /** Makes later `'session'` reads include the writes of a token from another process. Ignores invalid tokens. */
   observe(token: string): void {
-    this.#parts.store.observe?.(token)
+    // A request may have none, although the type says so.
+    if (typeof token === 'string') this.#parts.store.observe?.(token)
   }
 
   /** Resolves if the backend replies now. */

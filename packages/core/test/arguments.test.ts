@@ -187,6 +187,14 @@ describe('a driver that cannot be loaded', () => {
   })
 })
 
+test('a token that is not a string, as of a request without one, is not observed', () => {
+  const observed: string[] = []
+  const store = Object.assign(memory(), { observe: (token: string) => observed.push(token) })
+  const cache = new Cache(store)
+  for (const token of [undefined, null, ['r1'], 'r1']) cache.observe(any(token))
+  expect(observed).toEqual(['r1'])
+})
+
 test('counters and touch have no tags', async () => {
   const cache = create()
   // @ts-expect-error: invalidateTags would not affect the counter
