@@ -1,5 +1,5 @@
 import { CacheError } from '@stowage/core'
-import { type ByteStore, wrapStore } from '@stowage/core/driver'
+import { BatchError, type ByteStore, wrapStore } from '@stowage/core/driver'
 import { referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Fallback } from '../../src/failover/fallback/fallback.ts'
@@ -405,6 +405,19 @@ describe('a fallback store', () => {
       state.error = other
       await expect((async () => fallback.get('k'))()).rejects.toBe(other)
     }
+  })
+
+  test('has the outcome of each key of a batch, without the id', async () => {
+    const { fallback, state, calls } = create()
+    await fallback.get('b')
+    const key = (calls[0] as string[])[1] as string
+    const reason = new CacheError('ERR_CACHE_TIMEOUT', 'late', { operation: 'getMany', key })
+    const read = { status: 'fulfilled', value: 'v' } as const
+    state.error = new BatchError([read, { status: 'rejected', reason }])
+    await expect(fallback.getMany(['a', 'b'])).rejects.toMatchObject({
+      key: 'b',
+      outcomes: [read, { status: 'rejected', reason: { message: 'late', key: 'b' } }],
+    })
   })
 
   test('begins without items after an outage', async () => {

@@ -1,6 +1,5 @@
-import type { CacheError } from '../../errors.ts'
 import type { Awaitable, ByteStore, Payload, ReadOptions } from '../../store.ts'
-import { errorFor } from '../../wrappers/batch-error.ts'
+import { BatchError, errorFor } from '../../wrappers/batch-error.ts'
 import { OutageId, outageIdBytes } from './outage-id.ts'
 
 /** Longest ttl of an item in the fallback store, in milliseconds: nothing deletes the items of an outage that has ended. */
@@ -166,9 +165,15 @@ function rejectWithoutId(error: unknown): never {
 }
 
 function withoutId(error: unknown): unknown {
-  const { key, operation } = error as Partial<CacheError>
+  const { key, operation, outcomes } = error as Partial<BatchError>
+  if (outcomes !== undefined) return new BatchError(outcomes.map(outcomeWithoutId))
   if (key === undefined || operation === undefined || !key.startsWith('~o')) return error
   return errorFor(key.slice(outageIdBytes), operation, error)
+}
+
+function outcomeWithoutId(outcome: PromiseSettledResult<unknown>): PromiseSettledResult<unknown> {
+  if (outcome.status === 'fulfilled') return outcome
+  return { status: 'rejected', reason: withoutId(outcome.reason) }
 }
 
 function withPrefix(prefix: string, keys: readonly string[]): string[] {
