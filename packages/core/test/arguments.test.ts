@@ -61,6 +61,34 @@ describe('a wrong argument is a TypeError that names the remedy:', () => {
       /must be the function/,
     ],
     ['many', (cache) => cache.rememberMany(['k'], {}, any<never>(1)), /rememberMany\(key, \{ ttl/],
+    [
+      'a controller as the signal',
+      (cache) =>
+        cache.remember('k', { signal: any(new AbortController()) }, () =>
+          Promise.reject(new Error('failed')),
+        ),
+      /must be an AbortSignal, such as controller\.signal/,
+    ],
+    [
+      'a controller to wait with',
+      (cache) => cache.lock('l').block('1s', { signal: any(new AbortController()) }),
+      /must be an AbortSignal/,
+    ],
+    [
+      'a timeout of a lock',
+      (cache) => cache.lock('l').run(() => 1, any({ timeout: '5s' })),
+      /lock\.run: unknown option timeout/,
+    ],
+    [
+      'a wait in options',
+      (cache) => cache.lock('l').block('1s', any({ wait: '1s' })),
+      /lock\.block: unknown option wait/,
+    ],
+    [
+      'a timeout of a limit',
+      (cache) => cache.concurrency('l', { limit: 1 }).run(() => 1, any({ timeout: '5s' })),
+      /limit\.run: unknown option timeout/,
+    ],
     ['no change', (cache) => cache.update('k', any(undefined)), /update\(key, \(current\) =>/],
     ['no work', (cache) => cache.lock('l').run(any(undefined)), /lock\.run\(async \(held\) =>/],
     [

@@ -1,8 +1,9 @@
 import { Holding } from '../locks/holding.ts'
-import type { RunOptions } from '../locks/lock.ts'
+import { type RunOptions, runOptionNames } from '../locks/lock.ts'
 import type { LockContext, LockName } from '../locks/lock-context.ts'
 import { Tenure } from '../locks/tenure.ts'
 import { checkFunction } from '../options/check-arguments.ts'
+import { checkOptionNames } from '../options/check-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
 import { randomId } from '../values/random-id.ts'
@@ -42,6 +43,7 @@ export class SlotLimit implements ConcurrencyLimit {
     options: RunOptions = {},
   ): Promise<T> {
     checkFunction(work, 'limit.run(async ({ signal }) => …)')
+    checkOptionNames('limit.run', options, runOptionNames)
     const { key, tenure } = await this.#take(options)
     const { name, queueKey } = this.#options
     const lockName: LockName = { name, key, queueKey, fenceKey: '' }

@@ -1,5 +1,6 @@
 import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
+import { checkSignal } from '../options/check-arguments.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { after } from '../time/wait.ts'
 import type { StoredEntries } from '../values/stored-entries.ts'
@@ -77,6 +78,7 @@ export async function withLimits<T>(
   call: LimitedCall,
   run: (caller: LimitedCaller) => Promise<T>,
 ): Promise<T> {
+  checkSignal(signal)
   if (signal?.aborted) {
     noteAbort(call)
     throw signal.reason

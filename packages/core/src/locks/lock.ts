@@ -21,6 +21,9 @@ export interface RunOptions extends WaitOptions {
   readonly wait?: Duration | undefined
 }
 
+/** The names of the options, to check those of a call. */
+export const runOptionNames = { wait: true, signal: true } as const
+
 /** What the work of {@link Lock.run} receives. */
 export interface HeldLock {
   /**

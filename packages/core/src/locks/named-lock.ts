@@ -1,9 +1,15 @@
 import { checkFunction } from '../options/check-arguments.ts'
-import { checkTimeout } from '../options/check-options.ts'
+import { checkOptionNames, checkTimeout } from '../options/check-options.ts'
 import { type Awaitable, strongRead } from '../store.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { Holding } from './holding.ts'
-import type { HeldLock, Lock, RunOptions, WaitOptions } from './lock.ts'
+import {
+  type HeldLock,
+  type Lock,
+  type RunOptions,
+  runOptionNames,
+  type WaitOptions,
+} from './lock.ts'
 import type { LockContext, LockName } from './lock-context.ts'
 import { parseLockItem, Tenure } from './tenure.ts'
 
@@ -30,7 +36,9 @@ export class NamedLock implements Lock {
     return isAcquired
   }
 
-  async block(wait: Duration, { signal }: WaitOptions = {}): Promise<void> {
+  async block(wait: Duration, options: WaitOptions = {}): Promise<void> {
+    checkOptionNames('lock.block', options, { signal: true })
+    const { signal } = options
     const request = {
       waitMs: milliseconds(wait, 'lock: wait'),
       signal,
@@ -40,11 +48,10 @@ export class NamedLock implements Lock {
     await this.#context.acquire(this.#name, request, { operation: 'lock', problem })
   }
 
-  async run<T>(
-    work: (held: HeldLock) => Awaitable<T>,
-    { wait = 0, signal }: RunOptions = {},
-  ): Promise<T> {
+  async run<T>(work: (held: HeldLock) => Awaitable<T>, options: RunOptions = {}): Promise<T> {
     checkFunction(work, 'lock.run(async (held) => …)')
+    checkOptionNames('lock.run', options, runOptionNames)
+    const { wait = 0, signal } = options
     await this.block(wait, { signal })
     const tenure = this.#tenure as Tenure
     try {

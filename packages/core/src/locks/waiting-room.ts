@@ -1,6 +1,7 @@
 import type { InvalidationBus } from '../bus.ts'
 import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
+import { checkSignal } from '../options/check-arguments.ts'
 import type { AnyStore } from '../store.ts'
 import { pollDelay } from '../time/wait.ts'
 
@@ -39,6 +40,7 @@ export class WaitingRoom {
   /** Makes attempts until one succeeds or the time is over. Returns whether one did. */
   async wait(key: string, request: WaitRequest): Promise<boolean> {
     const { waitMs, signal, attempt, isShared = false } = request
+    checkSignal(signal)
     signal?.throwIfAborted()
     const startedAt = performance.now()
     const mayAttempt = waitMs <= 0 || !this.#queues.has(key)

@@ -93,6 +93,12 @@ export function checkFunction(work: unknown, call: string): void {
   throw new TypeError(`A function is missing: ${call}.`)
 }
 
+/** @throws TypeError for a signal that is not an `AbortSignal`, such as its controller */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal === null || hasMethods(signal, 'addEventListener')) return
+  throw new TypeError('The signal must be an AbortSignal, such as controller.signal.')
+}
+
 /** @throws TypeError unless `variables` is an object and `registry` a `DriverRegistry` */
 export function checkEnvironment(variables: unknown, registry: unknown): void {
   if (typeof variables !== 'object' || variables === null) {
