@@ -1,4 +1,5 @@
 import { atCaller } from '../calls/at-caller.ts'
+import { Deferred } from '../calls/deferred.ts'
 import { publishError } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Keyspace } from '../keys.ts'
@@ -7,6 +8,7 @@ import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-op
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
+import { after } from '../time/wait.ts'
 import type { Mark } from '../values/mark.ts'
 import type { StoredEntries } from '../values/stored-entries.ts'
 import type { Change, ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
@@ -21,7 +23,7 @@ const deletion = { item: undefined, ttl: undefined }
 export interface ChangeCallsContext {
   readonly entries: StoredEntries
   readonly keyspace: Keyspace
-  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'storePrefix'>
+  readonly scope: Pick<CacheScope, 'activeLoads' | 'invalidateLoads' | 'storePrefix'>
   readonly root: CacheRoot
   readonly clock: Clock
 }
@@ -58,14 +60,25 @@ export class ChangeCalls {
     work: (change: Change) => Promise<Changed<T>>,
   ): Promise<T> {
     const change = this.#begin(options)
-    await this.#mark(change, options)
-    let next: Successor | undefined
+    const allowClose = this.#delayClose(change.ms)
     try {
-      const changed = await work(change)
-      next = changed.next
-      return changed.value
+      await this.#mark(change, options)
+      return await runMarked(change, work)
     } finally {
-      await change.end(next)
+      allowClose()
+    }
+  }
+
+  /** Makes `close()` wait until the returned function is called, but not longer than the marks stand by themselves. */
+  #delayClose(ms: number): () => void {
+    const { activeLoads } = this.#context.scope
+    const ended = new Deferred<void>()
+    const active = { abort: () => void after(ms, () => ended.resolve()) }
+    activeLoads.add(active)
+    activeLoads.trackBackground(ended.promise)
+    return () => {
+      activeLoads.remove(active)
+      ended.resolve()
     }
   }
 
@@ -125,6 +138,21 @@ export class ChangeCalls {
     const successor = () => tags.newVersion()
     const ttlOf = (mark: Mark) => tags.markTtlOf(mark)
     return { store, key: tags.keyOf(tag), time, clock, ttlOf, onWrite: () => {}, successor }
+  }
+}
+
+/** Runs the work of a change, and then ends its marks. */
+async function runMarked<T>(
+  change: RunningChange,
+  work: (change: Change) => Promise<Changed<T>>,
+): Promise<T> {
+  let next: Successor | undefined
+  try {
+    const changed = await work(change)
+    next = changed.next
+    return changed.value
+  } finally {
+    await change.end(next)
   }
 }
 

@@ -26,6 +26,11 @@ export class RunningChange implements Change {
     this.#options = options
   }
 
+  /** How long a mark is stored without a renewal, in milliseconds. */
+  get ms(): number {
+    return this.#options.ms
+  }
+
   async mark(what: ChangedNames): Promise<void> {
     if (this.#isOver) {
       throw new Error('mark: the work of this change has ended. Await mark() within the work.')

@@ -519,6 +519,41 @@ describe('the work', () => {
   })
 })
 
+describe('close()', () => {
+  /** Begins a change, and calls `close()` during its work. `left` is what the store has when it is closed. */
+  async function closeDuring(work: Promise<void>) {
+    const inner = memory()
+    const left: unknown[] = []
+    const store = wrapStore(inner, (operation, call) => {
+      if (operation === 'close') left.push(inner.get('k'))
+      return call()
+    })
+    const cache = new Cache(store)
+    const change = cache.changing({ keys: ['k'], for: '10s' }, () => work)
+    await settle()
+    return { left, change, closing: cache.close() }
+  }
+
+  test('waits until the marks are removed', async () => {
+    const work = gate()
+    const { left, change, closing } = await closeDuring(work.opened)
+    work.open()
+    await Promise.all([change, closing])
+    expect(left).toEqual([undefined])
+  })
+
+  test('does not wait longer than the marks stand by themselves', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    const { left, closing } = await closeDuring(new Promise(() => {}))
+    await vi.advanceTimersByTimeAsync(9_999)
+    expect(left).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    vi.useRealTimers()
+    await closing
+    expect(left).toEqual([expect.anything()])
+  })
+})
+
 describe('the cost', () => {
   test('of a key is a read and a write before the work, and a write after it', async () => {
     const { a, reads, writes } = twoProcesses()
