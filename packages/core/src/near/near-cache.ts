@@ -1,6 +1,7 @@
 import type { InvalidationBus } from '../bus.ts'
 import { channels, type NearEvent, publishError } from '../channels.ts'
 import { BoundedMap } from '../eviction/bounded-map.ts'
+import { checkFunction } from '../options/check-arguments.ts'
 import type { CacheStore } from '../store.ts'
 import { type Clock, elapsedTimeOf, systemClock } from '../time/clock.ts'
 import { ExpiryClock } from '../time/expiry-clock.ts'
@@ -210,6 +211,8 @@ export class NearCache {
   }
 
   #onSubscribed(unsubscribe: () => void): void {
+    // Otherwise each read would subscribe again.
+    checkFunction(unsubscribe, 'unsubscribe = await bus.subscribe(listener)')
     if (this.#isClosed) {
       unsubscribe()
       return

@@ -258,6 +258,20 @@ describe('the subscription', () => {
     expect(near.stats.serving).toBe(true)
   })
 
+  test('that resolves to no function is reported, and not repeated by each read', async () => {
+    const bus = new TestBus()
+    const subscribe = vi.spyOn(bus, 'subscribe').mockImplementation(async () => undefined as never)
+    const { near } = setUp({ bus })
+    const errors = await errorsOf(async () => {
+      for (let read = 0; read < 3; read++) {
+        near.beginRead('k')
+        await new Promise(setImmediate)
+      }
+    })
+    expect(subscribe).toHaveBeenCalledTimes(1)
+    expect(errors).toMatchObject([{ error: { message: expect.stringContaining('unsubscribe =') } }])
+  })
+
   test('ends with the near cache, also if it began before and was not confirmed', async () => {
     const bus = new TestBus()
     const unsubscribed: string[] = []
