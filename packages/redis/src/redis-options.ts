@@ -78,8 +78,8 @@ export interface RedisOptions extends ReplicaOptions {
   /** Password of the Sentinels themselves. */
   readonly sentinelPassword?: string | undefined
   /**
-   * Replicas that serve reads, as URLs or as `host:port` with the other settings of `url`. With Sentinels and in a
-   * cluster they are discovered if `readFrom` is not `'primary'`.
+   * Replicas that serve reads, as URLs or as `host:port` with the other settings of `url`. The database is always that of
+   * `url`. With Sentinels and in a cluster they are discovered if `readFrom` is not `'primary'`.
    */
   readonly replicas?: readonly string[] | undefined
   /**

@@ -21,13 +21,17 @@ export function serverOptions(options: RedisOptions): ClientOptions {
 }
 
 /**
- * The ioredis options for one of `replicas`: those of the primary, with its own address.
+ * The ioredis options for one of `replicas`: those of the primary, with its own address. The URL of a replica has a user, a
+ * password and TLS of its own, but the database is always that of the primary.
  * @throws CacheError `ERR_CACHE_CONFIG`
  */
 export function replicaOptions(options: RedisOptions, replica: string): ClientOptions {
-  if (replica.includes('://')) return serverOptions({ ...options, url: replica, sentinels: [] })
-  const address = parseAddress(replica, 'replicas', 'host:port or a URL')
-  return { ...serverOptions({ ...options, sentinels: [] }), ...address }
+  const primary = serverOptions({ ...options, sentinels: [] })
+  if (replica.includes('://')) {
+    const { db } = primary
+    return { ...serverOptions({ ...options, url: replica, sentinels: [] }), db }
+  }
+  return { ...primary, ...parseAddress(replica, 'replicas', 'host:port or a URL') }
 }
 
 /** A Sentinel that does not answer within this time, which includes connecting, is skipped. */

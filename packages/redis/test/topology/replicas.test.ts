@@ -137,6 +137,21 @@ describe('a read after a write of the same process', () => {
   })
 })
 
+test('replicas that are given as URLs serve the database of the primary', async () => {
+  const store = redis({
+    url: `${servers.primary.url}/3`,
+    replicas: replicaPorts().map((port) => `redis://127.0.0.1:${port}`),
+    readFrom: 'replica',
+    consistency: 'eventual',
+    timeout: '10s',
+  })
+  await store.set('k', 'in database 3')
+  await waitUntilServed(replicaPorts(), async () => {
+    expect(String(await store.get('k'))).toBe('in database 3')
+  })
+  await store.close()
+})
+
 test('a read on a replica does not return what a later call of the same key writes', async () => {
   const proxies = await Promise.all(replicaPorts().map((port) => startProxy(port)))
   const replicas = proxies.map(({ port }) => `127.0.0.1:${port}`)
