@@ -13,7 +13,13 @@ import {
   resolveReplicaOptions,
 } from '@stowage/core/internal'
 import type { PostgresPool } from './connections/client.ts'
-import { hostUrls, requiresPrimary, withHost, withoutTarget } from './connections/hosts.ts'
+import {
+  hostUrls,
+  requiresPrimary,
+  withDatabaseOf,
+  withHost,
+  withoutTarget,
+} from './connections/hosts.ts'
 import { isTableName, quoted, tableNameRule } from './table-name.ts'
 
 /** A number of bytes, or text with a unit: `'64MiB'`. */
@@ -74,8 +80,8 @@ export interface PostgresOptions extends ReplicaOptions {
   /** Whether statements are prepared once per connection. @default true without `transactionPooling` and `pool` */
   readonly preparedStatements?: boolean | undefined
   /**
-   * Standbys that serve reads, as URLs or as `host:port` with the other settings of `url`. Those that are promoted, or lag
-   * behind, are skipped. Requires a `logged` table: standbys do not have others.
+   * Standbys that serve reads, as URLs or as `host:port` with the other settings of `url`. The database is always that of
+   * `url`. Those that are promoted, or lag behind, are skipped. Requires a `logged` table: standbys do not have others.
    */
   readonly replicas?: readonly string[] | undefined
   /** Merge the calls of one turn of the event loop into one statement. @default true */
@@ -203,7 +209,9 @@ function replicaUrl(replica: string, url: string | undefined): string {
   const text = isUrl || url === undefined ? replica : withHost(url, replica)
   if (isUrl || (url !== undefined && /^[^/@?#,\s]+$/.test(replica))) {
     // A standby is not the primary that `target_session_attrs` requires.
-    if (hostUrls(text)?.length === 1) return withoutTarget(text)
+    if (hostUrls(text)?.length === 1) {
+      return withoutTarget(url === undefined ? text : withDatabaseOf(url, text))
+    }
   }
   const remedy = url === undefined ? 'Use a URL' : 'Use host:port, or a URL'
   throw configError(`"${isUrl ? 'a URL' : replica}" is not the address of one replica. ${remedy}`)

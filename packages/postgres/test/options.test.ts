@@ -2,6 +2,7 @@ import { cachesFromEnv, DriverRegistry } from '@stowage/core'
 import { Env } from '@stowage/core/driver'
 import driver, { postgres, tableStatements } from '@stowage/postgres'
 import { afterEach, expect, test, vi } from 'vitest'
+import { resolveOptions } from '../src/postgres-options.ts'
 
 const code = 'ERR_CACHE_CONFIG'
 afterEach(() => void vi.unstubAllEnvs())
@@ -109,4 +110,17 @@ test('the statement for migrations quotes the name', () => {
   )
   expect(tableStatements({ logged: true })).toContain('CREATE TABLE IF NOT EXISTS "stowage_cache"')
   expect(() => tableStatements({ table: 'a; b' })).toThrow(expect.objectContaining({ code }))
+})
+
+test('reads replicas in the database of the primary', () => {
+  const url = 'postgres://app:secret@a,b:5433/app'
+  const replicas = ['c', 'postgres://reader@d', 'postgres://reader@e:5434/other?application_name=r']
+  expect(resolveOptions({ url, logged: true, replicas }).replicaUrls).toEqual([
+    'postgres://app:secret@c/app',
+    'postgres://reader@d/app',
+    'postgres://reader@e:5434/app?application_name=r',
+  ])
+  expect(resolveOptions({ logged: true, replicas: ['postgres://d/other'] }).replicaUrls).toEqual([
+    'postgres://d/other',
+  ])
 })

@@ -49,6 +49,13 @@ export function withHost(url: string, address: string): string {
   return start + address + end
 }
 
+/** Returns the URL of a replica with the database of the primary, whose writes are in no other one. */
+export function withDatabaseOf(primary: string, replica: string): string {
+  const parsed = new URL(replica)
+  parsed.pathname = new URL(hostUrls(primary)?.[0] ?? primary).pathname
+  return parsed.href
+}
+
 /** Returns `host:port` of a URL, for reports. */
 export function addressOf(url: string): string {
   const { hostname, port } = new URL(url)
