@@ -45,8 +45,14 @@ function utc(
 ): number | undefined {
   const index = months.indexOf(month ?? '')
   if (index < 0) return undefined
-  const ms = Date.UTC(Number(year), index, ...numbers(day, hour, minute, second))
-  return Number.isNaN(ms) ? undefined : ms
+  const [dayOfMonth, ...time] = numbers(day, hour, minute, second)
+  const isDay = new Date(Date.UTC(Number(year), index, dayOfMonth)).getUTCMonth() === index
+  return isDay && isTime(time) ? Date.UTC(Number(year), index, dayOfMonth, ...time) : undefined
+}
+
+/** Whether a time of day exists, which `Date.UTC` does not check. A minute may have a leap second. */
+function isTime([hour, minute, second]: readonly [number, number, number]): boolean {
+  return hour <= 23 && minute <= 59 && second <= 60
 }
 
 function numbers(...texts: (string | undefined)[]): [number, number, number, number] {

@@ -28,6 +28,18 @@ describe('the stated lifetime', () => {
     expect(explicitLifetime(headers, of(headers), now)).toBe(seconds)
   })
 
+  test.each([
+    ['Wed, 31 Feb 2100 00:00:00 GMT', 0],
+    ['Fri, 00 Jan 2100 00:00:00 GMT', 0],
+    ['Fri, 01 Jan 2100 24:00:00 GMT', 0],
+    ['Fri, 01 Jan 2100 00:60:00 GMT', 0],
+    ['Fri, 01 Jan 2100 00:00:61 GMT', 0],
+    ['Fri Jan 32 00:00:00 2100', 0],
+    ['Fri, 31 Dec 2100 23:59:60 GMT', (Date.UTC(2101, 0, 1) - now) / 1_000],
+  ])('of an Expires with the date %s', (expires, seconds) => {
+    expect(explicitLifetime({ expires }, of({ expires }), now)).toBe(seconds)
+  })
+
   test('of a targeted field, which replaces Expires also if it states none', () => {
     const headers = (value: string) => ({ 'cdn-cache-control': value, expires: at(30) })
     const lifetime = (value: string) =>
