@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { unstorageDriver, unstorageFromEnv } from '@stowage/bridges/unstorage'
 import { Cache, CacheError, DriverRegistry } from '@stowage/core'
 import { memory } from '@stowage/memory'
@@ -103,6 +104,22 @@ test('stores bytes as they are, and not as base64', async () => {
   const storage = createStorage({ driver: unstorageDriver(new Cache(store)) })
   await storage.setItemRaw('a', new Uint8Array([0, 255]))
   expect(Buffer.from(calls[0]?.[1][1] as Uint8Array)).toEqual(Buffer.from([0, 255]))
+})
+
+test('stores an ArrayBuffer of another realm as bytes', async () => {
+  const storage = createStorage({ driver: unstorageDriver(new Cache(memory())) })
+  await storage.setItemRaw('a', runInNewContext('new Uint8Array([0, 255]).buffer'))
+  expect(await storage.getItemRaw('a')).toEqual(Buffer.from([0, 255]))
+})
+
+test('stores the last of several items with the same key, whatever their ttls', async () => {
+  const driver = unstorageDriver(new Cache(memory()))
+  await driver.setItems([
+    { key: 'b', value: '1', options: { ttl: 5 } },
+    { key: 'a', value: '1', options: { ttl: 9 } },
+    { key: 'a', value: '2', options: { ttl: 5 } },
+  ])
+  expect(await driver.getItem('a')).toBe('2')
 })
 
 test('dispose does not close the cache', async () => {

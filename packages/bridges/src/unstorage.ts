@@ -6,6 +6,7 @@
  * to no keys there, and `clear` of a part rejects. `watch` and `getMeta`. A ttl is in seconds, and one of 0 is over. Keys
  * that the backend has to shorten are listed in their shortened form. Failures reject with their `CacheError`.
  */
+import { types } from 'node:util'
 import {
   type Cache,
   type CachesFromEnvOptions,
@@ -97,8 +98,8 @@ function milliseconds(options: TtlOptions | undefined): number | undefined {
   return options?.ttl == null ? undefined : options.ttl * 1_000
 }
 
-function isBuffer(value: unknown): value is ArrayBuffer | ArrayBufferView {
-  return value instanceof ArrayBuffer || ArrayBuffer.isView(value)
+function isBuffer(value: unknown): value is ArrayBufferLike | ArrayBufferView {
+  return types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value)
 }
 
 function bytesOf(value: unknown): Buffer | null {

@@ -47,7 +47,9 @@ export async function setByTtl(
   entries: readonly (readonly [key: string, value: unknown, ttl: Ttl])[],
 ): Promise<void> {
   const groups = new Map<Ttl, (readonly [key: string, value: unknown])[]>()
-  for (const [key, value, ttl] of entries) {
+  // Of several entries with the same key, the last one counts, whatever its ttl.
+  const last = new Map(entries.map((entry) => [entry[0], entry]))
+  for (const [key, value, ttl] of last.values()) {
     const group = groups.get(ttl)
     if (group === undefined) groups.set(ttl, [[key, value]])
     else group.push([key, value])
