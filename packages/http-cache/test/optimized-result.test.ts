@@ -64,6 +64,24 @@ test('loads a result once per content type, and encodes it once per encoding', a
   expect(JSON.parse((await get('/customers/1', { cookie: 'a=1' })).body).id).toBe('1')
 })
 
+test('an invalid key is an error of its request, and other keys are cached', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.get('/', async (request, response) => {
+    const key = request.query.key as string
+    await toOptimizedResult(request, response, { cache, key }, () => 1)
+  })
+  app.use(((error, _request, response, _next) => {
+    response.status(500).send(error.message)
+  }) as ErrorRequestHandler)
+  const { get } = await serve(app)
+  for (const path of ['/', '/?key=', '/?key=a&key=b']) {
+    expect((await get(path)).body).toBe('toOptimizedResult: the key must be a non-empty string.')
+  }
+  await get('/?key=a')
+  expect((await get('/?key=a')).headers.get('cache-status')).toContain('hit')
+})
+
 test('deleting the key, or invalidating a tag, removes every variant', async () => {
   const { get, cache } = await customers()
   const read = async () => {

@@ -37,7 +37,8 @@ export interface OptimizedResultOptions<T> {
  * encoding, the bytes of the response are stored once. `cache.delete(key)`, or the invalidation of a tag, removes all of
  * them. The key is the declaration of what the result depends on: requests with cookies use the cache as well.
  *
- * Resolves when the response was sent, and rejects with the error of `load`, or for an invalid ttl. Sends 404 for `undefined`, which is not stored.
+ * Resolves when the response was sent, and rejects with the error of `load`, or for an invalid key or ttl. Sends 404 for
+ * `undefined`, which is not stored.
  *
  * @example
  * app.get('/customers/:id', async (request, response) => {
@@ -53,6 +54,7 @@ export async function toOptimizedResult<T>(
   load: () => Awaitable<T | undefined>,
 ): Promise<void> {
   const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
+  checkKey(key)
   if (options.ttl !== undefined) milliseconds(options.ttl)
   const { engine, resolved } = engineFor(options)
   const names = Object.keys(types)
@@ -71,6 +73,12 @@ export async function toOptimizedResult<T>(
   const headers = { ...exchange.headers, accept: type }
   await engine.handle({ ...exchange, headers, tags, hasAuthorization: false })
   await renderer.settled()
+}
+
+/** The engine would take an invalid key for a failure of the store, and not use the cache for other keys either. */
+function checkKey(key: unknown): void {
+  if (typeof key === 'string' && key !== '') return
+  throw new TypeError('toOptimizedResult: the key must be a non-empty string.')
 }
 
 const defaultTypes: Record<string, Serializer<unknown>> = {
