@@ -49,7 +49,7 @@ export interface ResponseCacheOptions {
    * `'x-request-id'`, `'request.id'`, `'cookie:theme'`, `'locals.nonce'`. @default nothing
    */
   readonly ignoreReads?: readonly string[] | undefined
-  /** Replaces host and URL in the key, to which `varyBy` is added. `undefined` bypasses the cache. */
+  /** Replaces host and URL in the key, to which `varyBy` is added. `undefined` and `''` bypass the cache. */
   readonly key?: Of<string | undefined> | undefined
   /** Which parameters of the query belong to the key. @default all, in any order */
   readonly query?: QueryOptions | undefined

@@ -388,6 +388,19 @@ test('a key of the route is not affected by No-Vary-Search', async () => {
   expect((await get('/s')).cache).toContain('hit')
 })
 
+test('an empty key bypasses the cache, and other keys are cached', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.use(asHandler(responseCache({ cache, key: ({ headers }) => headers['x-page'] as string })))
+  app.get('/s', (_request, response) => {
+    response.send('x')
+  })
+  const { get } = await serve(app)
+  expect((await get('/s', { 'x-page': '' })).cache).toBe('fwd=bypass')
+  expect((await get('/s', { 'x-page': 'a' })).cache).toBe('fwd=uri-miss; stored')
+  expect((await get('/s', { 'x-page': 'a' })).cache).toContain('hit')
+})
+
 describe('mode rfc9111', () => {
   test('uses Cache-Control of requests, Cache-Groups and targeted fields', async () => {
     const { cache } = setupCache()

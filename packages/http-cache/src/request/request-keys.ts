@@ -73,7 +73,7 @@ export function ownKeysOf(
 ): RequestKeys | undefined {
   if (!isPermitted(request, options)) return undefined
   const own = key.call(undefined, request)
-  if (own === undefined) return undefined
+  if (own === undefined || own === '') return undefined
   if (typeof own !== 'string') {
     throw new TypeError('key must return a string or undefined, and no promise.')
   }
