@@ -157,13 +157,12 @@ export class ReplicatedTopology implements Topology {
     if (this.#closed) return
     const missing = [...addresses]
     for (const member of [...this.#members]) {
-      // A member that is being replaced does not count: the new one has the same address.
-      const index = member.isBeingReplaced
-        ? addresses.indexOf(member.address)
-        : missing.indexOf(member.address)
+      const index = missing.indexOf(member.address)
       if (index < 0) {
         publishTopology({ store: 'redis', change: 'removed', server: member.address })
         this.#remove(member)
+        this.#removeReplacedBy(member)
+        // A member that is being replaced does not count: the new one has the same address.
       } else if (!member.isBeingReplaced) missing.splice(index, 1)
     }
     for (const server of missing) {
