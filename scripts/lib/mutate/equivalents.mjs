@@ -793,4 +793,34 @@ export const equivalents = [
     to: 'true',
     reason: 'The other way returns a fresh value as well, and takes longer.',
   },
+  {
+    file: 'topology/slot-layout.ts',
+    operator: '??',
+    from: 'String(await master.client.cluster("NODES")).split("\\n").find((line) => / (\\w+,)*myself[ ,]/.test(line)) ?? ""',
+    reason: 'The error that `undefined` causes is caught, and means the same.',
+  },
+  {
+    file: 'topology/replicated-topology.ts',
+    operator: 'await',
+    from: 'await this.#group.checkHealth()',
+    reason: 'Nothing waits for an update.',
+  },
+  {
+    file: 'topology/replica-discovery.ts',
+    operator: '??',
+    from: 'replicaOptions(options, replica).host ?? ""',
+    reason: '`isIP` returns 0 for `undefined` as well.',
+  },
+  {
+    file: 'topology/replica-discovery.ts',
+    operator: '??',
+    from: 'flags ?? ""',
+    reason: '`test` makes a text of `undefined` that does not match.',
+  },
+  {
+    file: 'topology/replica-discovery.ts',
+    operator: '<',
+    from: 'index < replica.length',
+    reason: 'Adds a field with a name that is not read.',
+  },
 ]

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { root } from '../run.mjs'
 
 const moduleStart = /^\/\/ (packages\/\S+\.ts)$/m
-const exported = /^export (?:async )?(?:function\*?|class|const|let) (\w+)/gm
+const exported = /^export (?:async |abstract )?(?:function\*?|class|const|let) (\w+)/gm
 
 /**
  * What a bundle must export so that tests which import its sources run the bundle instead: by file and name, the local
