@@ -7,7 +7,7 @@ const groups = [['{a}1', '{a}2'], ['{b}1']]
 
 function node(host: string): Redis {
   const cluster = async () => `id ${host}:1@2 myself,master - 0 0 1 connected 0-9`
-  return { options: { host, port: 1 }, cluster } as unknown as Redis
+  return { options: { host, port: 1 }, cluster, getBuffer() {} } as unknown as Redis
 }
 
 /** A cluster client of the application, which knows its nodes once it has executed a command. */
@@ -21,7 +21,7 @@ function clusterClient() {
     masters.splice(0, Infinity, a, b)
   })
   const nodes = (role: string) => (role === 'master' ? masters : [])
-  const client = { options: {}, slots, nodes, ping } as unknown as Cluster
+  const client = { options: {}, slots, nodes, ping, getBuffer() {} } as unknown as Cluster
   return { topology: new InjectedTopology(client), ping }
 }
 
