@@ -284,7 +284,7 @@ test.each([undefined, 60_000])(
         sets.push(() => resolve(items.set(key, String(value)) && 'OK'))
       })
     }
-    const client = { mset: refuse, eval: refuse, evalsha: refuse, set }
+    const client = { mset: refuse, eval: refuse, evalsha: refuse, set, getBuffer() {} }
     const migrated = redis({ client: client as never, timeout: '20s' })
     const entries = [
       ['k', 'first'],

@@ -24,6 +24,8 @@ export let clock: ManualClock
 /** The arguments of the calls of `onNodes`. */
 export let nodeLists: (readonly NodeAddress[])[]
 const cleanups: (() => unknown)[] = []
+/** The ports of the endpoints of all tests. */
+const usedPorts = new Set<number>()
 
 /** Registers the hooks of a test file that uses this module. */
 export function registerHooks(): void {
@@ -51,6 +53,9 @@ export async function startEndpoint(
   const target = `${host}:${memcached.port}`
   const endpoint = await configurationEndpoint({ nodes: [target], target, ...options })
   onCleanup(() => endpoint.stop())
+  // The process has warned of the endpoint of another test that had the same port.
+  if (options.port === undefined && usedPorts.has(endpoint.port)) return startEndpoint(options)
+  usedPorts.add(endpoint.port)
   return endpoint
 }
 
