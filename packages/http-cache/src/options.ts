@@ -244,7 +244,10 @@ function invalid(problem: string): CacheError {
 }
 
 /** Also if the cache itself is passed, a store, or nothing. */
-function checkCache(cache: unknown): void {
+export function checkCache(cache: unknown, owner: string = 'responseCache'): void {
   if (typeof (cache as Cache | undefined)?.remember === 'function') return
-  throw invalid("the option cache must be a Cache: responseCache({ cache: caches.use('cache') }).")
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    `${owner}: the option cache must be a Cache: { cache: caches.use('cache') }.`,
+  )
 }

@@ -82,6 +82,20 @@ test('an invalid key is an error of its request, and other keys are cached', asy
   expect((await get('/?key=a')).headers.get('cache-status')).toContain('hit')
 })
 
+test.each<[string, object, string]>([
+  ['an unknown option', { stale: '1m' }, 'toOptimizedResult: unknown option stale'],
+  ['no cache', { cache: undefined }, 'toOptimizedResult: the option cache must be a Cache'],
+  ['one tag', { tags: 'customers' }, 'Tags must be an array'],
+  ['no types', { types: {} }, 'toOptimizedResult: types must be an object'],
+  ['a list of types', { types: ['text/html'] }, 'toOptimizedResult: types must be an object'],
+  ['a body of numbers', { types: { 'text/html': () => [1] } }, 'must return text or bytes'],
+  ['a late body', { types: { 'text/html': async () => '1' } }, 'must return text or bytes'],
+])('%s is an error', async (_, options, message) => {
+  const { get, state } = await customers(options as never)
+  expect((await get('/customers/1')).body).toContain(message)
+  expect(state.calls).toBeLessThan(2)
+})
+
 test('deleting the key, or invalidating a tag, removes every variant', async () => {
   const { get, cache } = await customers()
   const read = async () => {

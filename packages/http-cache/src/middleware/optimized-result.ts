@@ -1,9 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { types as valueTypes } from 'node:util'
 import { type Awaitable, type Cache, type Duration, milliseconds } from '@stowage/core'
+import { checkOptionNames } from '@stowage/core/driver'
 import { Exchange } from '../exchange/exchange.ts'
 import type { RenderDecisions, Rendered, Renderer } from '../exchange/renderer.ts'
 import { chooseType } from '../headers/negotiation.ts'
-import { type ResolvedOptions, resolveOptions } from '../options.ts'
+import { checkCache, type ResolvedOptions, resolveOptions } from '../options.ts'
+import { checkTags } from '../request/tags.ts'
 import type { CapturedResponse } from '../response/capture.ts'
 import { setRenderedHeaders } from '../response/stored-headers.ts'
 import { ResponseEngine } from '../response-engine.ts'
@@ -37,7 +40,7 @@ export interface OptimizedResultOptions<T> {
  * encoding, the bytes of the response are stored once. `cache.delete(key)`, or the invalidation of a tag, removes all of
  * them. The key is the declaration of what the result depends on: requests with cookies use the cache as well.
  *
- * Resolves when the response was sent, and rejects with the error of `load`, or for an invalid key or ttl. Sends 404 for
+ * Resolves when the response was sent, and rejects with the error of `load`, or for invalid options. Sends 404 for
  * `undefined`, which is not stored.
  *
  * @example
@@ -53,9 +56,8 @@ export async function toOptimizedResult<T>(
   options: OptimizedResultOptions<T>,
   load: () => Awaitable<T | undefined>,
 ): Promise<void> {
+  checkOptions(options)
   const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
-  checkKey(key)
-  if (options.ttl !== undefined) milliseconds(options.ttl)
   const { engine, resolved } = engineFor(options)
   const names = Object.keys(types)
   const type = chooseType(request.headers.accept, names.map(withoutParameters))
@@ -75,10 +77,32 @@ export async function toOptimizedResult<T>(
   await renderer.settled()
 }
 
+const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>> = {
+  cache: true,
+  key: true,
+  ttl: true,
+  staleWhileRevalidate: true,
+  staleIfError: true,
+  tags: true,
+  types: true,
+  encodings: true,
+}
+
 /** The engine would take an invalid key for a failure of the store, and not use the cache for other keys either. */
-function checkKey(key: unknown): void {
-  if (typeof key === 'string' && key !== '') return
-  throw new TypeError('toOptimizedResult: the key must be a non-empty string.')
+function checkOptions<T>(options: OptimizedResultOptions<T>): void {
+  checkOptionNames('toOptimizedResult', options, optionNames)
+  const { cache, key, ttl, tags = [], types = defaultTypes } = options
+  checkCache(cache, 'toOptimizedResult')
+  if (typeof key !== 'string' || key === '') {
+    throw new TypeError('toOptimizedResult: the key must be a non-empty string.')
+  }
+  if (ttl !== undefined) milliseconds(ttl)
+  checkTags(tags)
+  const serializers = Object.values(types)
+  if (serializers.length > 0 && serializers.every((each) => typeof each === 'function')) return
+  throw new TypeError(
+    "toOptimizedResult: types must be an object, such as { 'text/html': toHtml }.",
+  )
 }
 
 const defaultTypes: Record<string, Serializer<unknown>> = {
@@ -184,6 +208,9 @@ class ResultRenderer<T> implements Renderer {
     const { name, serialize, varies } = this.#representation
     if (result === undefined) return { ...notFound, isComplete: true, body: Buffer.alloc(0) }
     const bytes = serialize(result)
+    if (typeof bytes !== 'string' && !valueTypes.isUint8Array(bytes)) {
+      throw new TypeError(`toOptimizedResult: the serializer of ${name} must return text or bytes.`)
+    }
     const body = typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes)
     const headers = { 'content-type': name, ...(varies && { vary: 'Accept' }) }
     return { status: 200, message: '', headers, own: headers, removed: [], body, isComplete: true }
