@@ -244,10 +244,12 @@ function invalid(problem: string): CacheError {
 }
 
 /** Also if the cache itself is passed, a store, or nothing. */
-export function checkCache(cache: unknown, owner: string = 'responseCache'): void {
+export function checkCache(
+  cache: unknown,
+  owner: string = 'responseCache',
+  example: string = "responseCache({ cache: caches.use('cache') })",
+): void {
   if (typeof (cache as Cache | undefined)?.remember === 'function') return
-  throw new CacheError(
-    'ERR_CACHE_CONFIG',
-    `${owner}: the option cache must be a Cache: { cache: caches.use('cache') }.`,
-  )
+  const message = `${owner}: the option cache must be a Cache: ${example}.`
+  throw new CacheError('ERR_CACHE_CONFIG', message)
 }

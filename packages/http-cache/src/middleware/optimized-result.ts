@@ -92,7 +92,7 @@ const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>>
 function checkOptions<T>(options: OptimizedResultOptions<T>): void {
   checkOptionNames('toOptimizedResult', options, optionNames)
   const { cache, key, ttl, tags = [], types = defaultTypes } = options
-  checkCache(cache, 'toOptimizedResult')
+  checkCache(cache, 'toOptimizedResult', "{ cache: caches.use('cache'), key }")
   if (typeof key !== 'string' || key === '') {
     throw new TypeError('toOptimizedResult: the key must be a non-empty string.')
   }
