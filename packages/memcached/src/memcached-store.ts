@@ -5,6 +5,7 @@ import { KeyOrder } from '@stowage/core/internal'
 import { Counters, isReadFirst } from './items/counters.ts'
 import { Items, type ItemWrite, maxKeyBytes } from './items/items.ts'
 import { ReadItems } from './items/read-items.ts'
+import { isServerCounter, readUnchanged } from './items/read-unchanged.ts'
 import { Dispatcher, type Router } from './nodes/dispatcher.ts'
 import { readAdded, readCasOutcome, readOk } from './protocol/status-replies.ts'
 import { readWithCas } from './values/item-replies.ts'
@@ -185,11 +186,14 @@ export class MemcachedStore implements ByteStore {
   ): Promise<boolean | typeof conflict> {
     const operation = 'compareAndSet'
     if (next !== undefined) this.#items.assertFits(operation, key, next)
-    const direct = await this.#readItems.replace(key, expected, next, ttl)
+    const isCounter = isServerCounter(expected)
+    const direct = isCounter ? 'changed' : await this.#readItems.replace(key, expected, next, ttl)
     if (direct !== 'changed') return direct === 'done'
-    const item = await this.#dispatcher.send(operation, key, (connection) =>
-      connection.get(operation, key, readWithCas),
-    )
+    const item = await this.#dispatcher.send(operation, key, (connection) => {
+      const read = () => connection.get(operation, key, readWithCas)
+      return isCounter ? readUnchanged(read) : read()
+    })
+    if (item === conflict) return conflict
     const payload = await this.#items.readChunks(operation, item?.value)
     if (item === undefined || payload === undefined || !samePayload(payload, expected)) return false
     const { cas } = item

@@ -7,6 +7,7 @@ import type { Reply } from '../protocol/protocol.ts'
 import { readAdded, readCasOutcome, readExists, readSum } from '../protocol/status-replies.ts'
 import { escaped, flags, maxPlainCounter } from '../values/value-format.ts'
 import type { Items } from './items.ts'
+import { maxCounterBytes, readUnchanged } from './read-unchanged.ts'
 
 const operation = 'increment'
 /** The largest number that is added without a look at the counter. Far less than what a plain counter lacks to 2^53. */
@@ -91,8 +92,9 @@ export class Counters {
   ): Promise<number | typeof conflict> {
     return this.#replacements.run([key], true, async () => {
       const counter = await this.#dispatcher.send(operation, key, (connection) =>
-        connection.get(operation, key, readCounter),
+        readUnchanged(() => connection.get(operation, key, readCounter)),
       )
+      if (counter === conflict) return conflict
       if (counter === undefined) return this.#create(key, by, ttl)
       const total = sumOf(key, counter, by)
       if (isExactOnServer(counter, total)) return this.#addSeen(key, by, counter, total)
@@ -123,7 +125,7 @@ export class Counters {
   #replace(key: string, by: number): Promise<number | typeof conflict> {
     return this.#dispatcher.sendMeta(operation, key, async (connection) => {
       const counter = await readWithExptime(connection, key)
-      if (counter === undefined) return conflict
+      if (counter === undefined || counter === conflict) return conflict
       const total = sumOf(key, counter, by)
       const request = { mode: 'set', key, ...formatOf(counter, total), cas: counter.cas } as const
       const { exptime } = counter
@@ -140,12 +142,12 @@ export class Counters {
 async function readWithExptime(
   connection: Connection,
   key: string,
-): Promise<(Counter & { readonly exptime: number }) | undefined> {
+): Promise<(Counter & { readonly exptime: number }) | undefined | typeof conflict> {
   const [counter, time] = await Promise.all([
-    connection.getWithTtl(operation, key, readCounter),
+    readUnchanged(() => connection.getWithTtl(operation, key, readCounter)),
     connection.time(operation),
   ])
-  if (counter === undefined) return undefined
+  if (counter === undefined || counter === conflict) return counter
   const { ttl = -1 } = counter
   return { ...counter, exptime: ttl < 0 ? 0 : time + ttl }
 }
@@ -185,9 +187,6 @@ function isUnsupported(error: unknown): boolean {
   return CacheError.is(error) && error.code === 'ERR_CACHE_UNSUPPORTED'
 }
 
-/** The server increments no longer text, `INCR_MAX_STORAGE_LEN` in memcached.h. */
-const maxTextBytes = 24
-
 /** An item that is incremented. */
 interface Counter {
   /** `undefined` if the item does not contain a safe integer. */
@@ -207,7 +206,7 @@ function readCounter(reply: Reply): Counter | undefined {
 }
 
 function integerOf(value: Buffer, itemFlags: number): number | undefined {
-  if (itemFlags === flags.chunkList || value.length > maxTextBytes) return undefined
+  if (itemFlags === flags.chunkList || value.length > maxCounterBytes) return undefined
   const text = value.toString('latin1')
   if (itemFlags === flags.escaped) return parseSafeInteger(text.slice(1))
   // The server pads a number that becomes shorter, when another client decrements it.

@@ -6,7 +6,15 @@ import { Counters, isReadFirst } from '../../src/items/counters.ts'
 import { Items } from '../../src/items/items.ts'
 import { type Reply, status } from '../../src/protocol/protocol.ts'
 import { flags } from '../../src/values/value-format.ts'
-import { type Answer, exists, item, missing, ok, scriptedNodes } from './scripted-nodes.ts'
+import {
+  type Answer,
+  exists,
+  item,
+  missing,
+  ok,
+  type Request,
+  scriptedNodes,
+} from './scripted-nodes.ts'
 
 const max = Number.MAX_SAFE_INTEGER
 /** The largest counter that is stored as plain text. */
@@ -15,10 +23,27 @@ const modulus = 1n << 64n
 const rejected = { code: 'ERR_CACHE_REJECTED', key: 'k' }
 const notNumeric: Answer = { status: status.notNumeric }
 
-/** Counters whose requests get these replies, one after another. */
-function setUp(replies: (Answer | Promise<Answer>)[], options: { noMeta?: unknown } = {}) {
-  const next = () => replies.shift() ?? new Error('no reply is left')
-  const { dispatcher, requests } = scriptedNodes(next, options)
+/**
+ * Counters whose requests get these replies, one after another. A counter is read twice at once: the second read gets the
+ * same reply, or one of `again`, and is not among the requests.
+ */
+function setUp(
+  replies: (Answer | Promise<Answer>)[],
+  { again = [], ...options }: { noMeta?: unknown; again?: Answer[] } = {},
+) {
+  const requests: Request[] = []
+  let first: { readonly command: string; readonly reply: Answer | Promise<Answer> } | undefined
+  const next = (...request: Request) => {
+    const [command] = request
+    const isSecond = first?.command === command
+    const reply = isSecond
+      ? (again.shift() ?? (first?.reply as Answer))
+      : (replies.shift() ?? new Error('no reply is left'))
+    if (!isSecond) requests.push(request)
+    first = isSecond || !command.startsWith('get') ? undefined : { command, reply }
+    return reply
+  }
+  const { dispatcher } = scriptedNodes(next, options)
   const counters = new Counters(dispatcher, new Items(dispatcher, false))
   return {
     requests,
@@ -169,6 +194,26 @@ describe('a number that is added to a counter that was read', () => {
     const time = 1_000
     const { increment } = setUp([found, missing, time, found, found, time, exists])
     expect([await increment(-1), await increment(-1)]).toEqual([conflict, conflict])
+  })
+
+  // memcached gives an item that another thread replaces by a sum the cas id of that sum.
+  test.each([
+    ['the sum has the same cas id', item('14', { cas: 7n }), conflict],
+    ['another item has the same value', item('11', { cas: 8n }), conflict],
+    ['the counter is missing', missing, conflict],
+    ['it is the same', item('11', { cas: 7n }), 10],
+  ])('is a conflict if the second read shows another counter: %s', async (_, second, expected) => {
+    const { increment } = setUp([item('11', { cas: 7n }), ok], { again: [second] })
+    expect(await increment(-1)).toBe(expected)
+  })
+
+  test('is a conflict if the read before a replacement shows another counter', async () => {
+    const found = item('10', { ttl: -1 })
+    const { increment, requests } = setUp([found, found, 1_000, ok], {
+      again: [found, item('13', { ttl: -1 })],
+    })
+    expect(await increment(-1)).toBe(conflict)
+    expect(requests.map(([command]) => command)).toEqual(['get', 'getWithTtl', 'time'])
   })
 
   test('creates a counter that is missing', async () => {

@@ -1,0 +1,36 @@
+import type { Payload } from '@stowage/core'
+import { conflict, samePayload, toText } from '@stowage/core/driver'
+
+/** The server increments no longer text, `INCR_MAX_STORAGE_LEN` in memcached.h. */
+export const maxCounterBytes = 24
+
+/** Whether the server may increment the value, or another client may have made it shorter: digits and padding. */
+export function isServerCounter(payload: Payload): boolean {
+  return payload.length <= maxCounterBytes && /^\d+ *$/.test(toText(payload))
+}
+
+interface Item {
+  readonly cas: bigint
+  readonly value: unknown
+}
+
+/**
+ * Reads a counter twice, in one round trip. While a thread of memcached adds to an item that another one is sending, it gives
+ * the old item the cas id of the new one (`do_add_delta` in memcached.c): the old value then is read with an id that replaces
+ * the sum. The second read finds the new item. Resolves to `conflict` if the two differ.
+ */
+export async function readUnchanged<T extends Item>(
+  read: () => Promise<T | undefined>,
+): Promise<T | undefined | typeof conflict> {
+  const [item, again] = await Promise.all([read(), read()])
+  const isSame = item?.cas === again?.cas && isSameValue(item?.value, again?.value)
+  return isSame ? item : conflict
+}
+
+function isSameValue(a: unknown, b: unknown): boolean {
+  return a === b || (isPayload(a) && isPayload(b) && samePayload(a, b))
+}
+
+function isPayload(value: unknown): value is Payload {
+  return typeof value === 'string' || Buffer.isBuffer(value)
+}
