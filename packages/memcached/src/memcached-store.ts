@@ -186,6 +186,7 @@ export class MemcachedStore implements ByteStore {
   ): Promise<boolean | typeof conflict> {
     const operation = 'compareAndSet'
     if (next !== undefined) this.#items.assertFits(operation, key, next)
+    // The cas id of a read may be that of a later sum.
     const isCounter = isServerCounter(expected)
     const direct = isCounter ? 'changed' : await this.#readItems.replace(key, expected, next, ttl)
     if (direct !== 'changed') return direct === 'done'

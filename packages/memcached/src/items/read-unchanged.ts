@@ -1,5 +1,6 @@
 import type { Payload } from '@stowage/core'
-import { conflict, samePayload, toText } from '@stowage/core/driver'
+import { conflict, toText } from '@stowage/core/driver'
+import { isSameItem } from '@stowage/core/internal'
 
 /** The server increments no longer text, `INCR_MAX_STORAGE_LEN` in memcached.h. */
 export const maxCounterBytes = 24
@@ -23,14 +24,6 @@ export async function readUnchanged<T extends Item>(
   read: () => Promise<T | undefined>,
 ): Promise<T | undefined | typeof conflict> {
   const [item, again] = await Promise.all([read(), read()])
-  const isSame = item?.cas === again?.cas && isSameValue(item?.value, again?.value)
+  const isSame = item?.cas === again?.cas && isSameItem(item?.value, again?.value)
   return isSame ? item : conflict
-}
-
-function isSameValue(a: unknown, b: unknown): boolean {
-  return a === b || (isPayload(a) && isPayload(b) && samePayload(a, b))
-}
-
-function isPayload(value: unknown): value is Payload {
-  return typeof value === 'string' || Buffer.isBuffer(value)
 }

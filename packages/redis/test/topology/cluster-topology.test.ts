@@ -117,7 +117,7 @@ describe('a read', () => {
 })
 
 describe('without replicas', () => {
-  test('there are no timers, and no health checks', () => {
+  test('a cluster starts no timer and tracks no writes', () => {
     const { topology, refresh } = setUp({ readFrom: 'primary', consistency: 'session' })
     refresh()
     expect([vi.getTimerCount(), topology.beginWrite(['k'])]).toEqual([0, undefined])

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /** A line about requests, to which another request can be added. */
 interface RequestLine {
   readonly at: number
@@ -74,5 +76,3 @@ function printable(text: string): string {
   const plain = text.replace(unprintable, '·')
   return plain.length > maxLength ? `${plain.slice(0, maxLength)}…` : plain
 }
-
-import { types } from 'node:util'
