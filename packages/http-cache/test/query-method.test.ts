@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import type { ResponseCacheOptions } from '@stowage/http-cache'
 import { responseCache } from '@stowage/http-cache'
@@ -74,6 +75,13 @@ describe.each(Object.entries(forms))('QUERY, %s', (_, form) => {
     await query('a', { [name]: value })
     expect(state.calls).toBe(2)
     expect((await query('a', { [name]: value })).body).toBe('QUERY a 1 2')
+  })
+
+  test('the framework handles an error of `tags` also if the request has content', async () => {
+    const tags = (request: IncomingMessage) => [(request as Request).body.kind as string]
+    const { query, state } = await start(form, { maxQueryBytes, tags })
+    expect((await query('a')).status).toBe(500)
+    expect(state.calls).toBe(0)
   })
 
   test('bypasses the cache by default, and reads no content then', async () => {

@@ -39,7 +39,8 @@ export class Exchange {
     response: ServerResponse,
     keys: RequestKeys,
     renderer: Renderer,
-    { requestDirectives, cache, tags }: ResolvedOptions,
+    { requestDirectives, cache }: ResolvedOptions,
+    tags: readonly string[],
   ) {
     const { headers } = request
     this.request = request
@@ -50,7 +51,7 @@ export class Exchange {
     this.hasAuthorization = headers.authorization !== undefined
     this.conditions = conditionsOf(request)
     this.directives = requestDirectives ? directivesOf(headers) : noDirectives
-    this.tags = tags(request)
+    this.tags = tags
     this.startedAt = cache.clock.now()
   }
 }

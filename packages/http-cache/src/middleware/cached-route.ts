@@ -47,14 +47,18 @@ export class CachedRoute {
       bypass()
       return
     }
-    useKeys(request, options, (keys) => {
-      if (keys === undefined) {
-        this.#passUncached(request, response, 'bypass')
-        bypass()
-        return
-      }
-      const renderer = createRenderer(keys)
-      this.#engine.handle(new Exchange(request, response, keys, renderer, options))
+    const pass = () => {
+      this.#passUncached(request, response, 'bypass')
+      bypass()
+    }
+    const keys = keysFor(request, options)
+    if (keys === undefined) return pass()
+    // Before the content is read: the framework handles an error only until this method returns.
+    const tags = options.tags(request)
+    useContent(request, keys, options, (complete) => {
+      if (complete === undefined) return pass()
+      const renderer = createRenderer(complete)
+      this.#engine.handle(new Exchange(request, response, complete, renderer, options, tags))
     })
   }
 
@@ -102,14 +106,17 @@ function isCacheable(method: string | undefined, { maxQueryBytes }: ResolvedOpti
   return method === 'GET' || method === 'HEAD' || (method === 'QUERY' && maxQueryBytes > 0)
 }
 
-/** Calls `use` with the keys of a request, or with `undefined` if it bypasses the cache; at once unless it has content. */
-function useKeys(
+/**
+ * Adds the content of a request to its keys. Calls `use` with them, or with `undefined` if the request bypasses the cache; at
+ * once unless it has content.
+ */
+function useContent(
   request: FrameworkRequest,
+  keys: RequestKeys,
   options: ResolvedOptions,
   use: (keys: RequestKeys | undefined) => void,
 ): void {
-  const keys = keysFor(request, options)
-  if (keys === undefined || request.method !== 'QUERY') {
+  if (request.method !== 'QUERY') {
     use(keys)
     return
   }

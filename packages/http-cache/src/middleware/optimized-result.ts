@@ -71,9 +71,9 @@ export async function toOptimizedResult<T>(
   const isSafe = request.method === 'GET' || request.method === 'HEAD'
   if (!isSafe) return renderer.send()
   const keys = { url: key, key }
-  const exchange = new Exchange(request, response, keys, renderer, resolved)
+  const exchange = new Exchange(request, response, keys, renderer, resolved, tags)
   const headers = { ...exchange.headers, accept: type }
-  await engine.handle({ ...exchange, headers, tags, hasAuthorization: false })
+  await engine.handle({ ...exchange, headers, hasAuthorization: false })
   await renderer.settled()
 }
 

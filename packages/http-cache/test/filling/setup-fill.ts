@@ -114,6 +114,7 @@ export function setupFill(setting: Setting = {}) {
     { url, key, rule: setting.rule, ...(setting.content && { content: setting.content }) },
     renderer,
     options,
+    options.tags(request),
   )
   Object.assign(exchange, { isBackground })
   const staleRecord: ResponseRecord = {
