@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { cachesFromEnv, DriverRegistry } from '@stowage/core'
 import type { Variables } from '@stowage/core/driver'
-import { AppProcess } from '@stowage/example-shared/testing'
+import { AppProcess, redisDeadlines } from '@stowage/example-shared/testing'
 import { startReplicated } from '@stowage/test-servers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createApp } from '../dist/app.js'
@@ -27,6 +27,7 @@ const environments: Record<string, () => Promise<Environment>> = {
       CACHE_DRIVER: 'redis',
       REDIS_PRIMARY: `127.0.0.1:${primary.port}`,
       REDIS_REPLICAS: replicas.map(({ port }) => `127.0.0.1:${port}`).join(','),
+      ...redisDeadlines,
     }
     return { variables, stop }
   },

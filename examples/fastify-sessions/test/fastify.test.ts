@@ -1,4 +1,4 @@
-import { AppProcess } from '@stowage/example-shared/testing'
+import { AppProcess, redisDeadlines } from '@stowage/example-shared/testing'
 import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -18,7 +18,8 @@ afterAll(async () => {
 async function startApp(redisUrl: string): Promise<{ app: AppProcess; url: string }> {
   // Processes that share sessions share the secret.
   const secret = { SESSION_SECRET: 'only-for-this-test' }
-  const app = new AppProcess(main, { CACHE_DRIVER: 'redis', REDIS_URL: redisUrl, ...secret })
+  const variables = { CACHE_DRIVER: 'redis', REDIS_URL: redisUrl, ...redisDeadlines, ...secret }
+  const app = new AppProcess(main, variables)
   apps.push(app)
   return { app, url: await app.url() }
 }

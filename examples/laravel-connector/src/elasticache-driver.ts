@@ -33,6 +33,8 @@ function credentialsOf(env: Env): MemcachedOptions {
 function optionsOf(env: Env): MemcachedOptions {
   return {
     tls: env.flag('ELASTICACHE_TLS'),
+    timeout: env.duration('ELASTICACHE_TIMEOUT'),
+    connectTimeout: env.duration('ELASTICACHE_TIMEOUT'),
     pollInterval: env.duration('ELASTICACHE_POLL_INTERVAL'),
     hashing: env.choice('ELASTICACHE_HASHING', ['ketama', 'consistent', 'modula']),
   }

@@ -22,7 +22,8 @@ afterAll(async () => {
 
 async function run(variables: Readonly<Record<string, string>>) {
   const { PATH = '' } = process.env
-  return execute(process.execPath, [main], { env: { PATH, ...variables } })
+  const env = { PATH, ELASTICACHE_TIMEOUT: '10s', ...variables }
+  return execute(process.execPath, [main], { env })
 }
 
 test('discovers the nodes at the endpoint', async () => {

@@ -23,7 +23,7 @@ afterAll(async () => {
 
 async function linesWith(location: string): Promise<string[]> {
   const { stdout } = await execute(process.execPath, [main], {
-    env: { PATH: process.env.PATH ?? '', CACHE_LOCATION: location },
+    env: { PATH: process.env.PATH ?? '', CACHE_LOCATION: location, CACHE_TIMEOUT: '10s' },
   })
   return stdout.trim().split('\n')
 }

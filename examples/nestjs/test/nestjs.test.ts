@@ -1,4 +1,4 @@
-import { AppProcess } from '@stowage/example-shared/testing'
+import { AppProcess, redisDeadlines } from '@stowage/example-shared/testing'
 import { type RedisServer, startRedis } from '@stowage/test-servers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -8,7 +8,7 @@ let urls: string[]
 
 beforeAll(async () => {
   server = await startRedis()
-  const variables = { CACHE_DRIVER: 'redis', REDIS_URL: server.url }
+  const variables = { CACHE_DRIVER: 'redis', REDIS_URL: server.url, ...redisDeadlines }
   const main = new URL('../dist/main.js', import.meta.url)
   apps = [new AppProcess(main, variables), new AppProcess(main, variables)]
   urls = await Promise.all(apps.map((app) => app.url()))

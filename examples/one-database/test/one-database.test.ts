@@ -18,7 +18,8 @@ beforeAll(async () => {
   admin = new pg.Client(database.url)
   await admin.connect()
   // Processes that share sessions share the secret.
-  variables = { DATABASE_URL: database.url, SESSION_SECRET: 'only-for-this-test' }
+  const deadline = { POSTGRES_TIMEOUT: '10s' }
+  variables = { DATABASE_URL: database.url, SESSION_SECRET: 'only-for-this-test', ...deadline }
   const env = { ...process.env, ...variables }
   const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(built('tables'))], {
     env,

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { cachesFromEnv } from '@stowage/core'
+import { type ConfigProblem, cachesFromEnv } from '@stowage/core'
+import { Env } from '@stowage/core/driver'
 import { standardDrivers } from '@stowage/drivers'
 import { expect, test } from 'vitest'
 
@@ -25,6 +26,20 @@ test('are selected by the environment', async () => {
   expect(caches.use('session').driver).toBe('redis')
   await caches.close()
 })
+
+test.each(['redis', 'memcached', 'dynamodb', 'postgres', 'lmdb'])(
+  '%s reads the deadline of its calls from a variable',
+  async (name) => {
+    const driver = await standardDrivers().load(name)
+    const variable = `${name.toUpperCase()}_TIMEOUT`
+    const optionsWith = (value: string, problems: ConfigProblem[] = []) =>
+      driver.fromEnv?.(new Env({ CACHE_TABLE: 'cache', [variable]: value }, 'cache', problems))
+    expect(optionsWith('5s')).toMatchObject({ timeout: 5_000 })
+    const problems: ConfigProblem[] = []
+    optionsWith('5', problems)
+    expect(problems).toMatchObject([{ variable, value: '5' }])
+  },
+)
 
 test('can be extended', () => {
   const drivers = standardDrivers().register('own', () => import('@stowage/memory'))

@@ -94,6 +94,8 @@ const driver: Driver<MemcachedOptions> = {
     return {
       ...addresses,
       pollInterval: env.duration('MEMCACHED_POLL_INTERVAL'),
+      timeout: env.duration('MEMCACHED_TIMEOUT'),
+      connectTimeout: env.duration('MEMCACHED_CONNECT_TIMEOUT'),
       ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
       username,
       password,

@@ -238,6 +238,7 @@ const driver: Driver<PostgresOptions> = {
     readFrom: env.choice('POSTGRES_READ_FROM', readFroms),
     consistency: env.choice('POSTGRES_CONSISTENCY', consistencies),
     transactionPooling: env.flag('POSTGRES_TRANSACTION_POOLING'),
+    timeout: env.duration('POSTGRES_TIMEOUT'),
   }),
   backendId: ({ url, table }) => JSON.stringify([url, table]),
 }

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { CacheError } from '@stowage/core'
+import { CacheError, channels } from '@stowage/core'
 import { redis } from '@stowage/redis'
 import { command, freePort, type RedisServer, startRedis } from '@stowage/test-servers'
 import { Cluster, Redis } from 'ioredis'
@@ -54,6 +54,17 @@ describe('connecting', () => {
     expect(await countClients()).toBe(1)
     await Promise.all([store.set('a', '1'), store.get('a'), store.get('b')])
     expect(await countClients()).toBe(2)
+  })
+
+  test('sends calls that waited before those that a subscriber makes meanwhile', async () => {
+    const store = createStore({ url: (await startServer()).url })
+    const deleted: unknown[] = []
+    const listener = () => deleted.push(store.delete('k'))
+    channels.topology.subscribe(listener)
+    cleanups.push(() => channels.topology.unsubscribe(listener))
+    await store.set('k', '1')
+    expect(await Promise.all(deleted)).toEqual([true])
+    expect(await store.get('k')).toBeUndefined()
   })
 
   test('fails every call at once if there is no server, with the reason', async () => {

@@ -5,6 +5,9 @@ import { eventually } from './eventually.ts'
 
 export type Variables = Readonly<Record<string, string>>
 
+/** Longer than a server or a process stands still on a busy machine. */
+export const redisDeadlines: Variables = { REDIS_TIMEOUT: '10s', REDIS_CONNECT_TIMEOUT: '10s' }
+
 /** An example as it runs in production: in a separate process, configured only by environment variables. */
 export class AppProcess {
   readonly #child: ChildProcess

@@ -1,4 +1,4 @@
-export { AppProcess, type Variables } from './app-process.ts'
+export { AppProcess, redisDeadlines, type Variables } from './app-process.ts'
 export { type ChromiumOptions, chromiumOptions } from './chromium.ts'
 export { eventually } from './eventually.ts'
 export { type HttpResponse, Visitor } from './visitor.ts'

@@ -52,11 +52,17 @@ export class CachedRoute {
       bypass()
     }
     const keys = keysFor(request, options)
-    if (keys === undefined) return pass()
+    if (keys === undefined) {
+      pass()
+      return
+    }
     // Before the content is read: the framework handles an error only until this method returns.
     const tags = options.tags(request)
     useContent(request, keys, options, (complete) => {
-      if (complete === undefined) return pass()
+      if (complete === undefined) {
+        pass()
+        return
+      }
       const renderer = createRenderer(complete)
       this.#engine.handle(new Exchange(request, response, complete, renderer, options, tags))
     })

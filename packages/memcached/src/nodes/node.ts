@@ -161,13 +161,15 @@ export class Node {
   #onConnect(connection: Connection): Connection {
     this.#attempt = undefined
     if (connection.endReason !== undefined) return this.#onConnectError(connection.endReason)
-    if (this.#failure !== undefined) this.#publish('up')
-    else this.#publish(this.#hasBeenConnected ? 'reconnected' : 'connected')
+    const usual = this.#hasBeenConnected ? 'reconnected' : 'connected'
+    const change = this.#failure === undefined ? usual : 'up'
     this.#hasBeenConnected = true
     this.#failure = undefined
     this.#failedAttempts = 0
     this.connection = connection
     this.itemBytes = connection.itemBytes
+    // Subscribers may make calls, which use this connection.
+    this.#publish(change)
     this.#options.onStateChange(this)
     return connection
   }

@@ -71,6 +71,19 @@ describe('a node', () => {
     expect([node.itemBytes, backend.proxy.accepted]).toEqual([2 * 1024 * 1024, 1])
   })
 
+  test('is connected when it publishes that', async () => {
+    const { node } = create()
+    const connections: Promise<Connection>[] = []
+    const connectAgain = () => connections.push(node.connect())
+    channels.topology.subscribe(connectAgain)
+    onTestFinished(() => {
+      channels.topology.unsubscribe(connectAgain)
+    })
+    const connection = await node.connect()
+    expectSame([connection, ...(await Promise.all(connections))])
+    expect([connections.length, events, backend.proxy.accepted]).toEqual([1, ['connected'], 1])
+  })
+
   test('replaces a lost connection when it is needed again', async () => {
     const { node, states } = create()
     const connection = await node.connect()

@@ -167,9 +167,10 @@ export abstract class ReconnectingConnection implements Connection {
   }
 
   ready(): Promise<void> | undefined {
-    if (this.tryConnect()) return undefined
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    this.#attempt ??= newAttempt()
+    const isConnected = this.tryConnect()
+    if (isConnected && this.#attempt === undefined) return undefined
+    if (!isConnected && this.#failure !== undefined) return Promise.reject(this.#failure)
+    this.#attempt ??= this.#newAttempt()
     return this.#attempt.promise
   }
 
@@ -204,7 +205,6 @@ export abstract class ReconnectingConnection implements Connection {
     this.#hasBeenConnected = true
     this.#failure = undefined
     this.#attempt?.resolve()
-    this.#attempt = undefined
     this.#notify(true)
   }
 
@@ -228,6 +228,17 @@ export abstract class ReconnectingConnection implements Connection {
     this.#attempt = undefined
   }
 
+  #newAttempt(): Deferred<void> {
+    const attempt = new Deferred<void>()
+    // Before the calls that wait for it are sent. Listeners are called earlier: their calls also wait, and are sent last.
+    const end = () => {
+      if (this.#attempt === attempt) this.#attempt = undefined
+    }
+    // Callers handle the rejection. Without callers it must not terminate the process.
+    attempt.promise.then(end, end)
+    return attempt
+  }
+
   #publish(change: TopologyChange, error?: unknown): void {
     publishTopology({ store: 'redis', change, server: this.address ?? '', error })
   }
@@ -235,11 +246,4 @@ export abstract class ReconnectingConnection implements Connection {
   #notify(connected: boolean): void {
     for (const listener of this.#listeners) listener(connected)
   }
-}
-
-function newAttempt(): Deferred<void> {
-  const attempt = new Deferred<void>()
-  // Callers handle the rejection. Without callers it must not terminate the process.
-  attempt.promise.catch(() => {})
-  return attempt
 }
