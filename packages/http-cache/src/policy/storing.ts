@@ -126,13 +126,14 @@ function judgeByTtl(
   const explicit = explicitLifetime(headers, stated, now)
   if (!ttlStatuses.has(status) && explicit === undefined) return { refusal: 'status' }
   const age = initialAge(headers, now)
-  const lifetime = Math.min(rules.ttl ?? 0, Math.max(0, (explicit ?? Infinity) - age))
-  if (lifetime <= 0) return { refusal: 'not-fresh' }
+  // Of a response that another cache has sent, the ttl begins when it is received.
+  const lifetime = Math.min(age + (rules.ttl ?? 0), explicit ?? Infinity)
+  if (lifetime <= age) return { refusal: 'not-fresh' }
   const mayBeStale = !forbidsStale(directives)
   return {
     freshness: {
       lifetime,
-      initialAge: 0,
+      initialAge: age,
       staleWhileRevalidate: mayBeStale ? rules.staleWhileRevalidate : 0,
       staleIfError: mayBeStale ? rules.staleIfError : 0,
       mayBeStale,

@@ -130,11 +130,17 @@ function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag
 }
 
-/** Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. */
-export function permitsRange(ifRange: string | undefined, selected: Selected): boolean {
+/**
+ * Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. A date counts if
+ * the response was created a second later at least: otherwise another change may have followed in the same second.
+ */
+export function permitsRange(ifRange: string | undefined, selected: Selected, now: number): boolean {
   if (ifRange === undefined) return true
   if (ifRange.startsWith('"')) return ifRange === selected.etag
-  return !ifRange.startsWith('W/') && ifRange === selected.lastModified
+  if (ifRange.startsWith('W/') || ifRange !== selected.lastModified) return false
+  const changed = parseHttpDate(selected.lastModified, now)
+  const created = parseHttpDate(selected.date, now)
+  return changed !== undefined && created !== undefined && created - changed >= 1_000
 }
 
 /** A part of a body; `undefined` for the whole body, `'unsatisfiable'` if no byte is in it. */
