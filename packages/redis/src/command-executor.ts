@@ -178,7 +178,7 @@ export class CommandExecutor {
     if (call.isInFlight !== true) this.#lifecycle.assertOpen(call.operation)
     const ready = connection.ready()
     if (ready !== undefined) return this.#sendWhenReady(connection, call, ready, deadline)
-    const client = connection.begin(batchedOperations.has(call.operation))
+    const client = connection.beginCommand(batchedOperations.has(call.operation))
     try {
       const reply = await (areRequestsTraced()
         ? traced(connection, call, client)
@@ -190,7 +190,7 @@ export class CommandExecutor {
       const failure = translate(connection.commandFailed(error), call.operation, call.keys[0])
       return this.#retry(connection, call, failure)
     } finally {
-      connection.end()
+      connection.endCommand()
     }
   }
 

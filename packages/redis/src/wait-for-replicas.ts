@@ -40,14 +40,14 @@ export class ReplicaWait {
   async #sendWait(): Promise<void> {
     await new Promise<void>((resolve) => process.nextTick(resolve))
     this.#wait = undefined
-    this.connection.begin()
+    this.connection.beginCommand()
     try {
       const count = await this.connection.client.wait(this.#replicas, this.#timeoutMs)
       if (count < this.#replicas) throw new Error(this.#tooFewReplicas(count))
     } catch (error) {
       throw this.connection.commandFailed(error)
     } finally {
-      this.connection.end()
+      this.connection.endCommand()
     }
   }
 

@@ -86,7 +86,7 @@ export class Flight {
     return this.#step
   }
 
-  /** Whether a caller receives a result that joined in the step `joined`, 0 if before the flight began. */
+  /** Whether a caller that joined in the step `joined`, 0 if before the flight began, receives the result. */
   isReceivedBy(joined: number, { audience }: FlightResult): boolean {
     return (
       audience === 'all' ||
@@ -96,7 +96,7 @@ export class Flight {
   }
 
   /** Resolves to the result of the flight. */
-  join(): Promise<FlightResult> {
+  result(): Promise<FlightResult> {
     this.#result ??= new Deferred()
     return this.#result.promise
   }

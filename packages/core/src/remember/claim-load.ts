@@ -187,7 +187,7 @@ async function awaitFlight<T>(
   if (holder.reaches(flight)) return unclaimed(found)
   job.group?.release(job.key)
   flight.startWaitingFor(holder)
-  await holder.join().catch(ignore)
+  await holder.result().catch(ignore)
   flight.stopWaitingFor(holder)
   job.group?.hold(job.key)
   return foundAgain(flight, job)

@@ -175,7 +175,7 @@ export async function join<T>(
   current?.flight.startWaitingFor(flight)
   let result: FlightResult
   try {
-    result = await flight.join()
+    result = await flight.result()
   } finally {
     current?.flight.stopWaitingFor(flight)
   }

@@ -54,10 +54,10 @@ describe('a flight', () => {
 
   test('settles all that have joined, in the same way', async () => {
     const [resolved, rejected, alone] = [new Flight('a'), new Flight('b'), new Flight('c')]
-    const joined = [resolved.join(), resolved.join()]
+    const joined = [resolved.result(), resolved.result()]
     resolved.resolve(noResult)
     expect(await Promise.all(joined)).toEqual([noResult, noResult])
-    const failing = [rejected.join(), rejected.join()]
+    const failing = [rejected.result(), rejected.result()]
     rejected.reject('down')
     for (const each of failing) await expect(each).rejects.toBe('down')
     // Nobody handles the rejection of a flight that nobody has joined.
@@ -149,7 +149,7 @@ describe('the flights of a key', () => {
   test('resolve when they end with a result', async () => {
     const { group } = setUp()
     const flight = group.begin('k')
-    const joined = flight.join()
+    const joined = flight.result()
     group.end(flight, noResult)
     expect(await joined).toBe(noResult)
   })
@@ -157,7 +157,7 @@ describe('the flights of a key', () => {
   test('may reject when they have ended without a result', async () => {
     const { group } = setUp()
     const flight = group.begin('k')
-    const joined = flight.join()
+    const joined = flight.result()
     group.end(flight)
     flight.reject('down')
     await expect(joined).rejects.toBe('down')

@@ -101,7 +101,7 @@ describe('a call that reads its key', () => {
   test('returns a fresh value, and gives it to those that joined before', async () => {
     const context = setUp()
     const { flight, value } = leadWith(context, context.found)
-    const joined = flight.join()
+    const joined = flight.result()
     const events = await eventsDuring('stowage:hit', async () => {
       expect(await value).toBe('fresh')
     })
@@ -114,7 +114,7 @@ describe('a call that reads its key', () => {
   test('loads a missing value, which is one miss', async () => {
     const context = setUp()
     const { flight, value } = leadWith(context, miss)
-    const joined = flight.join()
+    const joined = flight.result()
     const shared: unknown[] = []
     const events = await eventsDuring('stowage:miss', async () => {
       shared.push(...(await eventsDuring('stowage:shared', () => value)))
@@ -156,7 +156,7 @@ describe('a call that reads its key', () => {
     const failure = new Error('database down')
     const context = setUp({ load: () => Promise.reject(failure), group: {} })
     const { flight, value } = leadWith(context, miss)
-    const joined = flight.join()
+    const joined = flight.result()
     await expect(value).rejects.toBe(failure)
     await expect(joined).rejects.toBe(failure)
     expect(context.flights.find('k')).toBeUndefined()
@@ -328,7 +328,7 @@ describe('a mark that a call finds', () => {
     const context = setUp({ group: { polls } })
     Object.assign(context.job.cache.reader, { read: async () => context.found })
     const { flight, value } = leadWith(context, markOf('Lother.0.5000'))
-    const joined = flight.join()
+    const joined = flight.result()
     expect(await value).toBe('fresh')
     expect([polled, context.noted]).toEqual([['k'], ['shared']])
     expect(await joined).toMatchObject({ source: 'awaited', isStale: false })

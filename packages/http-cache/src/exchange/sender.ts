@@ -276,7 +276,9 @@ function rangeOf(
   now: number,
 ): ByteRange | undefined {
   if (range === undefined || method !== 'GET' || record.status !== 200) return undefined
-  return permitsRange(ifRange, selectedOf(record, etag), now) ? parseRange(range, length) : undefined
+  return permitsRange(ifRange, selectedOf(record, etag), now)
+    ? parseRange(range, length)
+    : undefined
 }
 
 /** Each encoding has an entity tag of its own, as its bytes differ (RFC 9110 section 8.8.3). */

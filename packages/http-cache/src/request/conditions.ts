@@ -134,7 +134,11 @@ function opaque(tag: string): string {
  * Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. A date counts if
  * the response was created a second later at least: otherwise another change may have followed in the same second.
  */
-export function permitsRange(ifRange: string | undefined, selected: Selected, now: number): boolean {
+export function permitsRange(
+  ifRange: string | undefined,
+  selected: Selected,
+  now: number,
+): boolean {
   if (ifRange === undefined) return true
   if (ifRange.startsWith('"')) return ifRange === selected.etag
   if (ifRange.startsWith('W/') || ifRange !== selected.lastModified) return false

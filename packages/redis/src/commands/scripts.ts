@@ -77,7 +77,7 @@ export const compareAndSet: Script = new Script(
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`,
-  (client, capabilities, key, args) => capabilities.deleteIfEqual && setIfEqual(client, key, args),
+  (client, capabilities, key, args) => capabilities.ifEqualCommand && setIfEqual(client, key, args),
 )
 
 /** ARGV: ttl in ms, then a value for each key. */
@@ -90,7 +90,7 @@ export const compareAndDelete: Script = new Script(
   `${returnUnlessEqual}
 return redis.call('DEL', KEYS[1])`,
   (client, capabilities, key, args) =>
-    capabilities.deleteIfEqual && deleteIfEqual(client, capabilities.deleteIfEqual, key, args),
+    capabilities.ifEqualCommand && deleteIfEqual(client, capabilities.ifEqualCommand, key, args),
 )
 
 /** Below it, every client decodes an integer reply exactly. */
@@ -139,7 +139,7 @@ function setIfEqual(client: CommandClient, key: string, args: BulkString[]): Pro
 /** @param args expected */
 function deleteIfEqual(
   client: CommandClient,
-  command: NonNullable<Capabilities['deleteIfEqual']>,
+  command: NonNullable<Capabilities['ifEqualCommand']>,
   key: string,
   [expected]: BulkString[],
 ): Promise<number> {

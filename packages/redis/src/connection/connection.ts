@@ -63,9 +63,9 @@ export interface Connection {
    * Must be called before a command is sent: starts its timeout. Returns what to send it with.
    * @param isBatched whether the command has waited for the end of a turn of the event loop already
    */
-  begin(isBatched?: boolean): CommandClient
+  beginCommand(isBatched?: boolean): CommandClient
   /** Must be called when the command has completed or failed. */
-  end(): void
+  endCommand(): void
   /** Must be called when a command has failed. Returns the underlying error, which may differ from the client's. */
   commandFailed(error: unknown): unknown
   /** Calls `listener` each time the connection is established or lost. */
@@ -102,13 +102,13 @@ export class InjectedConnection implements Connection {
     return true
   }
 
-  begin(): CommandClient {
+  beginCommand(): CommandClient {
     const { client } = this
     this.#inFlight.begin()
     return client
   }
 
-  end(): void {
+  endCommand(): void {
     this.#inFlight.end()
   }
 
@@ -174,9 +174,9 @@ export abstract class ReconnectingConnection implements Connection {
     return this.#attempt.promise
   }
 
-  abstract begin(isBatched?: boolean): CommandClient
+  abstract beginCommand(isBatched?: boolean): CommandClient
 
-  abstract end(): void
+  abstract endCommand(): void
 
   commandFailed(error: unknown): unknown {
     return error

@@ -70,19 +70,19 @@ export class ManagedConnection extends ReconnectingConnection {
     return this.#address || undefined
   }
 
-  begin(isBatched = false): CommandClient {
+  beginCommand(isBatched = false): CommandClient {
     this.#watchdog.begin()
     // The direct client sees by the command whether it is batched.
     return this.#direct.tryUse() ? this.#direct : this.corkedClient(isBatched)
   }
 
-  /** The client, for a command after `begin()` that only ioredis itself sends. */
+  /** The client, for a command after `beginCommand()` that only ioredis itself sends. */
   corkedClient(isBatched = false): Redis {
     this.#cork.hold(this.#streams, isBatched, this.#watchdog.count > 1)
     return this.client
   }
 
-  end(): void {
+  endCommand(): void {
     this.#watchdog.end()
   }
 

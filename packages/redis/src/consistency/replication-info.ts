@@ -13,13 +13,13 @@ type RedisReplicationState = RedisReplicationInfo | Exclude<ReplicationState, Re
 /** Reads the replication section of https://redis.io/docs/latest/commands/info/. */
 export async function readReplicationState(connection: Connection): Promise<RedisReplicationState> {
   if (!connection.tryConnect()) return 'unreachable'
-  connection.begin()
+  connection.beginCommand()
   try {
     return parse(String(await connection.client.info('replication')))
   } catch (error) {
     return isForbidden(error) ? 'forbidden' : 'unreachable'
   } finally {
-    connection.end()
+    connection.endCommand()
   }
 }
 

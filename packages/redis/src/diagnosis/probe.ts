@@ -48,11 +48,11 @@ export async function probe(
 /** Runs commands between `begin` and `end`, which time them. */
 export async function during<T>(connection: Connection, commands: () => Promise<T>): Promise<T> {
   await connection.ready()
-  connection.begin()
+  connection.beginCommand()
   try {
     return await commands()
   } finally {
-    connection.end()
+    connection.endCommand()
   }
 }
 
@@ -92,7 +92,7 @@ async function readServer(
     await capabilities.known
     const isWritten = missingKey !== undefined
     const refused = isWritten ? await checkWrite(address, client, missingKey, capabilities) : []
-    const way = capabilities.deleteIfEqual === undefined ? 'script' : 'SET IFEQ'
+    const way = capabilities.ifEqualCommand === undefined ? 'script' : 'SET IFEQ'
     const isReachable = true
     return {
       address,

@@ -109,13 +109,13 @@ export async function sendCommand<T>(
   command: (client: Redis) => Promise<T>,
 ): Promise<T> {
   await waitUntilReady(connection, operation)
-  connection.begin()
+  connection.beginCommand()
   try {
     return await command(connection.corkedClient())
   } catch (error) {
     throw translate(connection.commandFailed(error), operation)
   } finally {
-    connection.end()
+    connection.endCommand()
   }
 }
 

@@ -27,7 +27,7 @@ export interface Capabilities {
    * The command that deletes a key with a given value: Redis 8.4 has DELEX, Valkey 9.0 has DELIFEQ. A server with one of
    * them also has SET with IFEQ.
    */
-  deleteIfEqual: 'DELEX' | 'DELIFEQ' | undefined
+  ifEqualCommand: 'DELEX' | 'DELIFEQ' | undefined
   /** Whether scripts may be run. True until the contrary is known. */
   mayEval: boolean
   /** The digests of the scripts that were sent on this connection. */
@@ -45,7 +45,7 @@ export function capabilitiesOf(client: Redis | Cluster): Capabilities {
   let found = capabilities.get(connection)
   if (found === undefined) {
     const known = Promise.resolve()
-    found = { deleteIfEqual: undefined, mayEval: true, sentScripts: new Set(), known }
+    found = { ifEqualCommand: undefined, mayEval: true, sentScripts: new Set(), known }
     // A cluster client sends commands that it does not know to any of its nodes.
     if (!isCluster(client)) Object.assign(found, { known: ask(client, found) })
     capabilities.set(connection, found)
@@ -58,8 +58,8 @@ async function ask(client: Redis, found: Capabilities): Promise<void> {
   try {
     const reply = await client.call('COMMAND', 'INFO', 'DELEX', 'DELIFEQ')
     const [delex, delifeq] = reply as readonly unknown[]
-    if (delex) found.deleteIfEqual = 'DELEX'
-    else if (delifeq) found.deleteIfEqual = 'DELIFEQ'
+    if (delex) found.ifEqualCommand = 'DELEX'
+    else if (delifeq) found.ifEqualCommand = 'DELIFEQ'
     else return
     await client.eval('return 1', 0)
   } catch (error) {

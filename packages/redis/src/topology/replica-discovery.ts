@@ -52,12 +52,12 @@ async function querySentinels(
   for (const sentinel of sentinels) {
     try {
       await sentinel.ready()
-      sentinel.begin()
+      sentinel.beginCommand()
       try {
         const replicas = await sentinel.client.call('SENTINEL', 'REPLICAS', name)
         return healthyReplicas(replicas as unknown[])
       } finally {
-        sentinel.end()
+        sentinel.endCommand()
       }
     } catch (error) {
       failure = error

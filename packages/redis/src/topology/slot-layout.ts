@@ -36,7 +36,7 @@ export async function readSlotLayout(masters: readonly Connection[]): Promise<Sl
 }
 
 async function readOwnSlots(master: Connection): Promise<string> {
-  master.begin()
+  master.beginCommand()
   try {
     const lines = String(await (master.client as Redis).cluster('NODES')).split('\n')
     const own = lines.find((line) => / (\w+,)*myself[ ,]/.test(line)) ?? ''
@@ -44,7 +44,7 @@ async function readOwnSlots(master: Connection): Promise<string> {
   } catch {
     return ''
   } finally {
-    master.end()
+    master.endCommand()
   }
 }
 

@@ -29,8 +29,8 @@ function connectionWith(reply: () => Promise<string>, isConnected = true) {
   let inFlight = 0
   const connection = {
     tryConnect: () => isConnected,
-    begin: () => inFlight++,
-    end: () => inFlight--,
+    beginCommand: () => inFlight++,
+    endCommand: () => inFlight--,
     client: {
       info: async (section: string) => {
         expect(section).toBe('replication')

@@ -53,12 +53,12 @@ export class FakeConnection {
 
   async ready(): Promise<void> {}
 
-  begin(): unknown {
+  beginCommand(): unknown {
     this.inFlight++
     return this.client
   }
 
-  end(): void {
+  endCommand(): void {
     this.inFlight--
   }
 

@@ -57,13 +57,13 @@ test('the slots and groups of keys are those of the cluster', async () => {
 test('close waits for the commands on all masters', async () => {
   const { topology } = clusterClient()
   const [, second] = await topology.primaries()
-  second?.begin()
+  second?.beginCommand()
   let hasClosed = false
   const closed = topology.close().then(() => {
     hasClosed = true
   })
   await new Promise(setImmediate)
   expect(hasClosed).toBe(false)
-  second?.end()
+  second?.endCommand()
   await closed
 })

@@ -35,7 +35,7 @@ describe('fixed replicas', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     onTestFinished(() => void vi.useRealTimers())
     const connection = source.connect('10.0.0.1:1') as ManagedConnection
-    connection.begin()
+    connection.beginCommand()
     const stream = new Socket().on('error', () => {})
     connection.client.stream = stream
     vi.advanceTimersByTime(399)
@@ -43,7 +43,7 @@ describe('fixed replicas', () => {
     // At most an eighth later.
     vi.advanceTimersByTime(51)
     expect(stream.destroyed).toBe(true)
-    connection.end()
+    connection.endCommand()
     await connection.close()
   })
 
@@ -74,8 +74,8 @@ describe('the replicas that Sentinels list', () => {
         return reply
       }) as never
     })
-    vi.spyOn(client, 'begin').mockImplementation(() => calls.push('begin') as never)
-    vi.spyOn(client, 'end').mockImplementation(() => void calls.push('end'))
+    vi.spyOn(client, 'beginCommand').mockImplementation(() => calls.push('beginCommand') as never)
+    vi.spyOn(client, 'endCommand').mockImplementation(() => void calls.push('endCommand'))
     const closing: (() => void)[] = []
     vi.spyOn(client, 'close').mockImplementation(
       () =>
@@ -91,7 +91,7 @@ describe('the replicas that Sentinels list', () => {
   test('are those of the first Sentinel that replies', async () => {
     const { source, calls } = setUp({ replies: [new Error('down'), [], new Error('not asked')] })
     expect([await source.addresses(), source.fixed]).toEqual([[], []])
-    const query = ['begin', 'SENTINEL REPLICAS mymaster', 'end']
+    const query = ['beginCommand', 'SENTINEL REPLICAS mymaster', 'endCommand']
     expect(calls).toEqual(['ready 1', ...query, 'ready 2', ...query])
   })
 

@@ -11,7 +11,11 @@ function masterWith(reply: () => string) {
   const counts = { begun: 0, ended: 0 }
   const client = { cluster: async (command: string) => (command === 'NODES' ? reply() : '') }
   const begin = () => counts.begun++
-  const connection = { client, begin, end: () => counts.ended++ } as unknown as Connection
+  const connection = {
+    client,
+    beginCommand: begin,
+    endCommand: () => counts.ended++,
+  } as unknown as Connection
   return { connection, counts }
 }
 

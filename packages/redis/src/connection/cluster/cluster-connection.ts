@@ -83,14 +83,14 @@ export class ClusterConnection extends ReconnectingConnection {
     if (this.#cluster.status === 'ready') this.#cluster.refreshSlotsCache()
   }
 
-  begin(isBatched = false): CommandClient {
+  beginCommand(isBatched = false): CommandClient {
     this.#inFlight.begin()
     if (this.#commands.isAvailable) return this.#commands
     this.#cork.hold(this.#streams, isBatched, this.#inFlight.count > 1)
     return this.client
   }
 
-  end(): void {
+  endCommand(): void {
     this.#inFlight.end()
   }
 

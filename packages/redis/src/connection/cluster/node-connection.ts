@@ -42,8 +42,8 @@ export class NodeConnection extends InjectedConnection {
     return this.#node
   }
 
-  override begin(): CommandClient {
-    const client = super.begin()
+  override beginCommand(): CommandClient {
+    const client = super.beginCommand()
     return this.#direct.tryUse() ? this.#direct : client
   }
 
@@ -86,13 +86,13 @@ export class ReplicaNodeConnection extends NodeConnection {
     this.#watchdog = new Watchdog(timeoutMs, close)
   }
 
-  override begin(): CommandClient {
+  override beginCommand(): CommandClient {
     this.#watchdog.begin()
-    return super.begin()
+    return super.beginCommand()
   }
 
-  override end(): void {
-    super.end()
+  override endCommand(): void {
+    super.endCommand()
     this.#watchdog.end()
   }
 }
