@@ -268,8 +268,8 @@ export class CacheCalls {
     // call that is made after it must not come first.
     const writes = this.#parts.scope.writesInFlight(prefix)
     if (writes.length > 0) await Promise.allSettled(writes)
-    // Empty without a prefix, and where the store itself adds it: its `clear` begins a new generation. Otherwise the keys are
-    // listed, and a store that fails over clears the prefix again later.
+    // The prefix is empty if the cache has none, or if its `GenerationStore` adds it, whose `clear` begins a new generation.
+    // Otherwise the keys are listed, and a store that fails over clears the prefix again later.
     if (prefix === '') await atCaller(this.#parts.store.clear())
     else {
       recoveryOf(this.#parts.root.directStore)?.noteClear(prefix)

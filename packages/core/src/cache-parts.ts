@@ -38,7 +38,10 @@ export interface CacheParent {
   readonly path: string
 }
 
-/** What a cache consists of, wired together. */
+/**
+ * What a cache consists of, wired together. Its stores, from the outside: `store`, which keeps the order of the calls for a
+ * key; the near cache, if there is one; `scope.store`, which adds the generation of a prefix, if one is needed; `givenStore`.
+ */
 export class CacheParts implements CacheParent {
   readonly name: string
   readonly options: CacheOptions

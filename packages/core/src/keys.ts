@@ -3,7 +3,7 @@ import { CacheError } from './errors.ts'
 // "~" and the 43 characters of a SHA-256 digest in base64url.
 const digestLength = 44
 const digestTail = /~[A-Za-z0-9_-]{43}$/
-// Keys that begin with "~" are reserved for the cache itself: tags, leases, generations.
+// Keys that begin with "~" are reserved for the cache itself: tags, leases, generations, locks, limits.
 const reservedMark = 126
 const percent = 37
 const reservedInNames = /[%:]|^~/

@@ -51,7 +51,7 @@ export interface ReadOptions {
   /**
    * Whether a `'strong'` read of a prefix on a backend that cannot list its keys also verifies that the prefix has not
    * been cleared by another process, and rejects if it cannot. Without it, such a clear is noticed within one second.
-   * `'on-miss'` verifies it only if nothing was found, so that what was written after the clear is never missed.
+   * `'on-miss'` verifies it, at any consistency, only if nothing was found: what was written after the clear is never missed.
    * @default true
    */
   readonly confirmGeneration?: boolean | 'on-miss' | undefined

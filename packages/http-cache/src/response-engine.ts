@@ -81,7 +81,7 @@ export class ResponseEngine {
     return used === true ? undefined : this.#handleMiss(exchange, found, used)
   }
 
-  /** @param used whether the response was sent in spite of that */
+  /** @param used whether the stored response was sent */
   async #handleMiss(
     exchange: Exchange,
     found: FoundResponse,

@@ -19,7 +19,7 @@ import type { ReplicaWait } from './wait-for-replicas.ts'
 /** A call is retried only if this share of its timeout remains. */
 const minRetryShare = 0.4
 
-/** `withBatching` makes these calls when a turn of the event loop has ended. */
+/** `withBatching` makes these calls, when a turn of the event loop has ended if others are in flight. */
 const batchedOperations: ReadonlySet<string> = new Set(['get', 'getMany', 'set', 'setMany'])
 
 export type Command<T> = (client: CommandClient) => Promise<T>

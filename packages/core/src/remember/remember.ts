@@ -20,8 +20,8 @@ const maxAttempts = 3
 const maxRounds = 100
 
 /**
- * Joins the flight of another caller, or leads one, after this call has read its key. That flight did nothing but read
- * when this call was made, or did not exist yet: what it does from its second step on is begun after this call.
+ * Joins the flight of another caller, or leads one, after this call has read its key. The first read of that flight may be
+ * older than this call. Each later step is begun after it.
  */
 export function joinOrLead<T>(call: Call<T>, read: () => Awaitable<Found>): Promise<T> {
   const { storageKey, cache } = call.job

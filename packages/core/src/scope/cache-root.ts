@@ -17,7 +17,8 @@ const minClockUncertainty = 50
 
 /**
  * What a cache shares with its namespaces and views: the reserved keys, which begin with `~` after the prefix of the
- * outermost cache. They lie outside the generations and namespaces, so that `clear()` does not reach them.
+ * outermost cache. They lie outside the generations and namespaces: only the `clear()` of a cache without a prefix, which empties
+ * the backend, reaches them.
  */
 export class CacheRoot {
   /** The store with the near cache in front of it, if there is one. */

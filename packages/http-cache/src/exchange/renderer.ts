@@ -23,7 +23,7 @@ export interface Rendered {
 
 /** Decides what is sent to the client whose request has called the handler. */
 export interface RenderDecisions {
-  /** The validators of the stale response that the handler is asked with. */
+  /** The validators of the stale response, which the request to the handler contains. */
   readonly validators: Validators | undefined
   onHead(head: ResponseHead, facts: RenderFacts): Decision
   /** Called if the body cannot be stored, while it is being sent. */

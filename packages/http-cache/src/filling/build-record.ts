@@ -161,7 +161,7 @@ const kept = new Set([
   'transfer-encoding',
 ])
 
-/** What a handler is asked with whether a stored response is current. */
+/** The validators with which a handler is asked whether a stored response is current (RFC 9111 section 4.3.1). */
 export function validatorsOf({ etag, hasOwnEtag, headers }: ResponseRecord): Validators {
   return {
     etag: hasOwnEtag ? etag : undefined,

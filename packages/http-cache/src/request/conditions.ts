@@ -14,7 +14,7 @@ const hidden = [
 
 type HiddenHeaders = Partial<Record<(typeof hidden)[number], string | undefined>>
 
-/** The validators of a stale response, which the handler is asked with. */
+/** The validators of a stale response, which the request to the handler contains. */
 export interface Validators {
   readonly etag: string | undefined
   readonly lastModified: string | undefined

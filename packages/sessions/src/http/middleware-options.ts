@@ -170,7 +170,7 @@ function secretsOf({ secret }: SessionMiddlewareOptions): readonly Secret[] {
 export function sessionsOf(store: SessionMiddlewareOptions['store']): AnySessions | undefined {
   const sessions = 'sessions' in store ? store.sessions : store
   const { inspect, create } = (sessions ?? {}) as Partial<AnySessions>
-  // A cache has a method `inspect` as well.
+  // Both, so that an object with one of these names alone is refused.
   return typeof inspect === 'function' && typeof create === 'function' ? sessions : undefined
 }
 

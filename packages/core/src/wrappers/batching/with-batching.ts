@@ -71,7 +71,7 @@ const maxSetQueues = 16
 type GetQueue = BatchQueue<GetBatch>
 type SetQueue = BatchQueue<SetBatch>
 
-/** The calls that have not been sent yet. Those that can be merged are functions, which the store of `withBatching` has. */
+/** The calls that have not been sent yet. `get`, `getMany` and `set` are functions, which `withBatching` gives to its store. */
 class PendingBatches {
   readonly #store: AnyStore
   readonly #maxKeys: number
