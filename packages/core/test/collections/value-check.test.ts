@@ -122,6 +122,32 @@ test('a value is validated once if it cannot change', async () => {
   expect(validated).toEqual([frozen, mutable, mutable, 'text', 'text', null, null])
 })
 
+test.each([
+  ['is frozen, so that callers can share it', {}, true],
+  ['is made for each caller if it cannot be frozen', { at: new Date(0) }, false],
+])('what a schema makes of a value that cannot change %s', async (_, added, isShared) => {
+  const validate = (value: unknown) => ({ value: { ...(value as object), ...added } })
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, () => {})
+  const stored = Object.freeze({ a: 1 })
+  const [first, second] = [await check.stored('k', stored), await check.stored('k', stored)]
+  expect([first, second]).toEqual([
+    { a: 1, ...added },
+    { a: 1, ...added },
+  ])
+  expect([first === second, Object.isFrozen(first)]).toEqual([isShared, isShared])
+})
+
+test('what an application has stored by reference is not frozen', async () => {
+  const validate = (value: unknown) => ({ value: { ...(value as object) } })
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, () => {})
+  const list: number[] = []
+  const stored = Object.freeze({ list })
+  expect(await check.stored('k', stored)).toEqual({ list: [] })
+  expect(Object.isFrozen(list)).toBe(false)
+})
+
 test('a value of an asynchronous schema comes from the cache, and a misfit is an event', async () => {
   const { schema } = upperCase(true)
   const cache = new Cache(memory())
