@@ -455,12 +455,23 @@ describe('near caches', () => {
     expect(variablesOf(await problemsOf(unused))).toEqual(['CACHE_BUS', 'CACHE_NEAR_TTL'])
     const variables = { CACHE_NEAR_BYTES: 'plenty', CACHE_NEAR_TTL: 'soon' }
     expect(variablesOf(await problemsOf(variables))).toEqual(['CACHE_NEAR_BYTES', 'CACHE_NEAR_TTL'])
-    for (const bus of ['memcached', 'redis-streams', 'nats']) {
+    for (const bus of ['memcached', 'redis-streams', 'redis-tracking-all', 'nats']) {
       const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', CACHE_BUS: bus })
       expect(variablesOf(error)).toEqual(['CACHE_BUS'])
     }
     const cluster = { REDIS_CLUSTER_NODES: '127.0.0.1:1', CACHE_BUS: 'redis-tracking' }
     const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', ...cluster })
     expect(error.message).toContain('clusterNodes is not supported by redisTracking')
+  })
+
+  test('names the package of a bus that is not installed', async () => {
+    const loadMissing = () => import('@stowage/not-installed' as string)
+    const registry = new DriverRegistry({
+      memory: async () => import('@stowage/memory'),
+      redis: loadMissing,
+    })
+    const variables = { CACHE_NEAR_BYTES: '1MB', CACHE_BUS: 'redis' }
+    const error = await cachesFromEnv(variables, registry).catch((thrown: unknown) => thrown)
+    expect((error as Error).message).toMatch(/CACHE_BUS=redis: .*"redis" cannot be loaded: /)
   })
 })
