@@ -53,8 +53,8 @@ export class ValueCheck<Stored, Value> {
     const known = this.#known.get(stored as object)
     if (known !== undefined) return known
     const result = schema['~standard'].validate(stored)
-    return result instanceof Promise
-      ? result.then((done) => this.#accept(key, stored, done))
+    return isThenable(result)
+      ? Promise.resolve(result).then((done) => this.#accept(key, stored, done))
       : this.#accept(key, stored, result)
   }
 
@@ -83,6 +83,11 @@ export class ValueCheck<Stored, Value> {
  */
 function canBeShared(stored: object, value: unknown): boolean {
   return Object.isFrozen(stored) && isFrozenDeeply(stored) && freezeDeeply(value)
+}
+
+/** Also a promise of another realm or of a library, which is not an instance of `Promise`. */
+function isThenable<T extends object>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Partial<Promise<T>>).then === 'function'
 }
 
 function isObject(value: unknown): value is object {
