@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
+import { type Cache, CacheError, type Duration } from '@stowage/core'
 import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import { warnOfShortTtl } from '@stowage/core/internal'
+import { toSeconds } from './policy/freshness.ts'
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-keys.ts'
@@ -206,7 +207,7 @@ function searchRulesOf(cache: Cache): ShortKeyMap<QueryOptions> {
 }
 
 function rulesOf(options: ResponseCacheOptions, cache: Cache): StoringRules {
-  const seconds = (duration: Duration | undefined) => milliseconds(duration ?? 0) / 1_000
+  const seconds = (duration: Duration | undefined) => toSeconds(duration ?? 0)
   warnOfShortTtl('responseCache: ttl', options.ttl)
   return {
     mode: checkChoice('responseCache: mode', options.mode ?? 'ttl', ['ttl', 'rfc9111']),

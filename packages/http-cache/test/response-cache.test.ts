@@ -1,11 +1,16 @@
 import { gzipSync } from 'node:zlib'
 import { Cache as StoreCache } from '@stowage/core'
-import { type HttpCacheErrorEvent, httpCacheChannels, responseCache } from '@stowage/http-cache'
+import {
+  cached,
+  type HttpCacheErrorEvent,
+  httpCacheChannels,
+  responseCache,
+} from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
 import express, { type ErrorRequestHandler } from 'express'
 import express4 from 'express-4'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { gate, serve, setupCache } from './fixture.ts'
+import { gate, type Listener, serve, setupCache } from './fixture.ts'
 import { counting } from './forms.ts'
 
 const versions = [
@@ -330,6 +335,26 @@ describe('mode ttl', () => {
     expect((await get('/max-age=500')).cache).toBe('hit; ttl=60')
     await clock.advance(5_000)
     expect((await get('/max-age=5')).cache).not.toContain('hit')
+  })
+
+  test.each([
+    ['a ttl without end', { ttl: Infinity }, undefined],
+    ['one that the handler asks for', {}, Infinity],
+    [
+      'a stale window without end',
+      { ttl: '1s', staleWhileRevalidate: Infinity } as const,
+      undefined,
+    ],
+  ])('%s is a very long one', async (_, options, requested) => {
+    const { cache, clock } = setupCache()
+    const handler: Listener = (_request, response) => {
+      if (requested !== undefined) response.cache?.ttl(requested)
+      response.end('x')
+    }
+    const { get } = await serve(cached({ cache, ...options }, handler))
+    await get('/p')
+    await clock.advance(3_600_000)
+    expect((await get('/p')).cache).toMatch(/^hit; ttl=-?\d+$/)
   })
 
   test('stores no errors, and neither what a handler excludes', async () => {
