@@ -134,6 +134,14 @@ describe.each(Object.entries(forms))('QUERY, %s', (_, form) => {
     expect((await replies).map(({ body }) => body)).toEqual(Array(5).fill('QUERY a 1 1'))
   })
 
+  test('a function of the route that fails does not end the process', async () => {
+    const tags = () => {
+      throw new Error('no tags')
+    }
+    const { query } = await start(form, { maxQueryBytes, tags })
+    expect([200, 500]).toContain((await query('a')).status)
+  })
+
   test('an unsafe request to the URL invalidates the responses', async () => {
     const { query, get, state } = await start(form)
     await query('a')

@@ -54,8 +54,26 @@ export class CachedRoute {
         return
       }
       const renderer = createRenderer(keys)
-      this.#engine.handle(new Exchange(request, response, keys, renderer, options))
+      const exchange = this.#begin(request, response, keys, renderer)
+      if (exchange !== undefined) this.#engine.handle(exchange)
     })
+  }
+
+  /** Returns `undefined` if the request was answered, as a function of the route has failed. */
+  #begin(
+    request: FrameworkRequest,
+    response: ServerResponse,
+    keys: RequestKeys,
+    renderer: Renderer,
+  ): Exchange | undefined {
+    try {
+      return new Exchange(request, response, keys, renderer, this.options)
+    } catch (error) {
+      // When content has been read, nobody would catch it, and the process would end.
+      if (keys.content === undefined) throw error
+      renderer.fail(error)
+      return undefined
+    }
   }
 
   /** The response is that of the handler, and not stored. */

@@ -134,6 +134,8 @@ export class Invalidation {
    */
   observe(request: FrameworkRequest, response: ServerResponse): void {
     if (safeMethods.has(request.method ?? '')) return
+    // Node forgets the address of a client that has left, unless it was read: by that, a proxy is trusted, which the key has.
+    void request.socket?.remoteAddress
     const { end } = response
     let hasEnded = false
     // A stream stops without `end` if the client leaves, although the request may have changed something.
@@ -156,8 +158,10 @@ export class Invalidation {
 
   /** Never rejects. */
   async #invalidateFor(request: FrameworkRequest, response: ServerResponse): Promise<void> {
-    const key = this.urlOf(request)
+    let key = targetOf(request)
     try {
+      // A function of the application may fail, such as that for `trust proxy`.
+      key = this.urlOf(request)
       await this.#deadlines.limit(this.#invalidateNamed(request, response))
     } catch (error) {
       reportError(this.#options.cache.name, key, error)
