@@ -88,7 +88,7 @@ const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>>
   encodings: true,
 }
 
-/** The engine would take an invalid key for a failure of the store, and not use the cache for other keys either. */
+/** The engine would take an invalid key for a failure of the store, and call `load` for each request. */
 function checkOptions<T>(options: OptimizedResultOptions<T>): void {
   checkOptionNames('toOptimizedResult', options, optionNames)
   const { cache, key, ttl, tags = [], types = defaultTypes } = options
