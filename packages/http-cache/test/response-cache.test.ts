@@ -408,6 +408,21 @@ test('rejects invalid options', () => {
   expect(() => responseCache({} as never)).toThrow('cache must be a Cache')
 })
 
+test.each<[object, string]>([
+  [{ when: true }, 'when must be a function of the request'],
+  [{ key: 'product:1' }, 'key must be a function of the request'],
+  [{ hosts: 'shop.example' }, 'hosts must be an array of names'],
+  [{ targeted: 'cdn-cache-control' }, 'targeted must be an array of names'],
+  [{ query: { ignored: ['utm_*'] } }, 'query: unknown option ignored. Did you mean ignore?'],
+  [{ query: { ignore: 'utm_*' } }, 'query.ignore must be an array of names'],
+  [{ query: { only: [1] } }, 'query.only must be an array of names'],
+  [{ query: null }, 'query: the options must be an object'],
+  [{ encodeFrom: '1KB' }, 'encodeFrom must be a whole number'],
+])('%j is refused when the middleware is created', (options, message) => {
+  const { cache } = setupCache()
+  expect(() => responseCache({ cache, ...options })).toThrow(message)
+})
+
 test.each([
   ['nothing', undefined],
   ['a cache', new StoreCache(memory())],

@@ -57,6 +57,7 @@ export async function toOptimizedResult<T>(
   load: () => Awaitable<T | undefined>,
 ): Promise<void> {
   checkOptions(options)
+  if (typeof load !== 'function') throw new TypeError(noLoad)
   const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
   const { engine, resolved } = engineFor(options)
   const names = Object.keys(types)
@@ -76,6 +77,9 @@ export async function toOptimizedResult<T>(
   await engine.handle({ ...exchange, headers, tags, hasAuthorization: false })
   await renderer.settled()
 }
+
+const noLoad =
+  "toOptimizedResult: the fourth argument must be the function that returns the result: async () => ({ name: 'Ada' })."
 
 const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>> = {
   cache: true,
