@@ -109,6 +109,22 @@ describe.each(versions)('%s', (_, create) => {
     expect(next()).toBe(2)
   })
 
+  test.each([
+    [1_000, 206],
+    [0, 200],
+  ])('a part of a response that was changed %d ms before it was sent: %d', async (ms, status) => {
+    const { app } = counting(create, { encodings: false })
+    const sent = Date.UTC(2026, 0, 1)
+    const lastModified = new Date(sent - ms).toUTCString()
+    app.get('/p', (_request, response) => {
+      response.set({ Date: new Date(sent).toUTCString(), 'Last-Modified': lastModified })
+      response.send('0123456789')
+    })
+    const { get } = await serve(app)
+    await get('/p')
+    expect((await get('/p', { range: 'bytes=2-4', 'if-range': lastModified })).status).toBe(status)
+  })
+
   test('asks the handler for the complete response, and answers the condition itself', async () => {
     const { app, next } = counting(create)
     app.get('/p', (_request, response) => void response.set('ETag', '"1"').send(`body ${next()}`))
@@ -132,6 +148,22 @@ describe.each(versions)('%s', (_, create) => {
     expect(reply.cache).toBe('fwd=stale; fwd-status=304; stored')
     expect((await get('/p')).cache).toBe('hit; ttl=10')
     expect(state.calls).toBe(2)
+  })
+
+  test('a handler may answer If-None-Match: * without an entity tag', async () => {
+    const { app } = counting(create)
+    app.get('/p', (_request, response) => {
+      if (response.cache?.notModified({ lastModified: new Date(0) })) return
+      response.end('expensive')
+    })
+    const { get } = await serve(app)
+    // The request bypasses the cache.
+    for (const [tag, status] of [
+      ['*', 304],
+      ['"1"', 200],
+    ] as const) {
+      expect((await get('/p', { cookie: 'a=1', 'if-none-match': tag })).status).toBe(status)
+    }
   })
 
   test('sends the stale response while one request refreshes it', async () => {
