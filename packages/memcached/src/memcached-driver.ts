@@ -72,6 +72,16 @@ function statusOf(node: Node): NodeStatus {
   }
 }
 
+/** The longest interval of a timer. */
+const maxPollIntervalMs = 24 * 86_400_000
+
+function pollIntervalFromEnv(env: Env): number | undefined {
+  const ms = env.duration('MEMCACHED_POLL_INTERVAL')
+  if (ms === undefined || ms <= maxPollIntervalMs) return ms
+  env.problem('MEMCACHED_POLL_INTERVAL', 'is too long. Use at most 24d.')
+  return undefined
+}
+
 /**
  * The driver for `CACHE_DRIVER=memcached` and `SESSION_DRIVER=memcached`.
  *
@@ -93,7 +103,7 @@ const driver: Driver<MemcachedOptions> = {
     }
     return {
       ...addresses,
-      pollInterval: env.duration('MEMCACHED_POLL_INTERVAL'),
+      pollInterval: pollIntervalFromEnv(env),
       ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
       username,
       password,

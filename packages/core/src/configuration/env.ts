@@ -85,7 +85,7 @@ export class Env {
       name,
       (text) => {
         const bytes = parseBytes(text) ?? 0
-        return bytes >= min ? bytes : undefined
+        return bytes >= min && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined
       },
       `is not a size${range}. Use a number of bytes, or text such as 64MiB.`,
     )

@@ -140,6 +140,12 @@ describe('problems', () => {
     expect(error.message).toMatch(/SESSION_LIFETIME=600: .*unit/)
   })
 
+  test('contain sizes that no option accepts', async () => {
+    const huge = '99999999999GiB'
+    const error = await problemsOf({ MEMORY_MAX_BYTES: huge, CACHE_NEAR_BYTES: huge })
+    expect(variablesOf(error)).toEqual(['CACHE_NEAR_BYTES', 'MEMORY_MAX_BYTES'])
+  })
+
   test('name the variable that was read: the one of the role takes precedence', async () => {
     const good = 'redis://127.0.0.1:6379'
     const error = await problemsOf({
