@@ -6,7 +6,7 @@ import { Cache, cachesFromEnv, createCaches, DriverRegistry, encrypted, json } f
 import { standardDrivers } from '@stowage/drivers'
 import { dynamodb } from '@stowage/dynamodb'
 import { SessionStore } from '@stowage/express'
-import { responseCache } from '@stowage/http-cache'
+import { cached, responseCache } from '@stowage/http-cache'
 import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
@@ -299,6 +299,11 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     () => responseCache(js({ ttl: '1m' })),
     'the option cache must be a Cache',
     "responseCache({ cache: caches.use('cache') })",
+  ],
+  'no handler for cached responses': [
+    () => js(cached)({ cache }),
+    'cached: the second argument must be the handler',
+    'cached({ cache }, (request, response) => response.end())',
   ],
 }
 

@@ -36,8 +36,11 @@ test.each(['redis', 'memcached', 'dynamodb', 'postgres', 'lmdb'])(
       driver.fromEnv?.(new Env({ CACHE_TABLE: 'cache', [variable]: value }, 'cache', problems))
     expect(optionsWith('5s')).toMatchObject({ timeout: 5_000 })
     const problems: ConfigProblem[] = []
-    optionsWith('5', problems)
-    expect(problems).toMatchObject([{ variable, value: '5' }])
+    for (const invalid of ['5', '25d']) optionsWith(invalid, problems)
+    expect(problems).toMatchObject([
+      { variable, value: '5' },
+      { variable, value: '25d' },
+    ])
   },
 )
 

@@ -117,7 +117,7 @@ const driver: Driver<DynamoDBOptions> = {
       consistency:
         env.choice('DYNAMODB_CONSISTENCY', consistencies) ??
         (env.role === 'session' ? 'strong' : undefined),
-      timeout: env.duration('DYNAMODB_TIMEOUT'),
+      timeout: env.timeout('DYNAMODB_TIMEOUT'),
     }
   },
   backendId: ({ table, region, endpoint }) => JSON.stringify([table, region, endpoint]),

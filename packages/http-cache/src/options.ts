@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import { type Cache, CacheError, type Duration, milliseconds } from '@stowage/core'
+import { type Cache, CacheError, type Duration } from '@stowage/core'
 import { checkChoice, checkInteger, checkOptionNames, checkTimeout } from '@stowage/core/driver'
 import { warnOfShortTtl } from '@stowage/core/internal'
+import { toSeconds } from './policy/freshness.ts'
 import type { StoringRules } from './policy/storing.ts'
 import type { QueryOptions } from './request/query.ts'
 import type { KeyOptions } from './request/request-keys.ts'
@@ -170,22 +171,27 @@ export function resolveOptions(options: ResponseCacheOptions): ResolvedOptions {
   if (typeof tags !== 'function') checkTags(tags)
   const variation = planVariation(varyBy)
   const searchRules = options.noVarySearch ? searchRulesOf(cache) : undefined
-  const hosts = options.hosts?.map((host) => host.toLowerCase())
+  const hosts = checkNames('hosts', options.hosts)?.map((host) => host.toLowerCase())
   return {
     cache,
     rules: rulesOf(options, cache),
-    keys: { query: options.query, hosts: hosts && new Set(hosts), variation, searchRules },
+    keys: {
+      query: checkQuery(options.query),
+      hosts: hosts && new Set(hosts),
+      variation,
+      searchRules,
+    },
     variation,
     isPublic: options.public === true,
     ignoredReads: checkReads(options.ignoreReads ?? []),
-    key: options.key,
-    when: options.when,
+    key: checkFunction('key', options.key),
+    when: checkFunction('when', options.when),
     tags: typeof tags === 'function' ? tags : () => tags,
     maxBodyBytes: maxBody(options.maxBodyBytes, cache),
     maxQueryBytes: checkInteger('responseCache: maxQueryBytes', options.maxQueryBytes ?? 0, 0),
     maxVariants: checkInteger('responseCache: maxVariants', options.maxVariants ?? 100, 1),
     encodings: checkEncodings(encodings === false ? [] : encodings),
-    encodeFrom: options.encodeFrom ?? 1_024,
+    encodeFrom: checkEncodeFrom(options.encodeFrom ?? 1_024),
     requestDirectives: options.requestDirectives ?? mode === 'rfc9111',
     clientCacheControl:
       mode === 'ttl' && clientCacheControl !== false ? clientCacheControl : undefined,
@@ -206,14 +212,16 @@ function searchRulesOf(cache: Cache): ShortKeyMap<QueryOptions> {
 }
 
 function rulesOf(options: ResponseCacheOptions, cache: Cache): StoringRules {
-  const seconds = (duration: Duration | undefined) => milliseconds(duration ?? 0) / 1_000
+  const seconds = (duration: Duration | undefined) => toSeconds(duration ?? 0)
   warnOfShortTtl('responseCache: ttl', options.ttl)
   return {
     mode: checkChoice('responseCache: mode', options.mode ?? 'ttl', ['ttl', 'rfc9111']),
     ttl: seconds(options.ttl ?? cache.ttl ?? defaultTtl),
     staleWhileRevalidate: seconds(options.staleWhileRevalidate),
     staleIfError: seconds(options.staleIfError),
-    targeted: (options.targeted ?? ['cdn-cache-control']).map((name) => name.toLowerCase()),
+    targeted: (checkNames('targeted', options.targeted) ?? ['cdn-cache-control']).map((name) =>
+      name.toLowerCase(),
+    ),
     heuristic: options.heuristic === true,
   }
 }
@@ -229,6 +237,10 @@ function checkEncodings(encodings: readonly Encoding[]): readonly Encoding[] {
   return encodings.filter((name) => supportedEncodings.includes(name))
 }
 
+function checkEncodeFrom(bytes: number): number {
+  return bytes === Infinity ? bytes : checkInteger('responseCache: encodeFrom', bytes, 0)
+}
+
 /** What Express and Node call their own is case-sensitive, and names of headers are not. */
 const ownReads = /^(?:request|response|socket|locals)\.|^cookie:/
 
@@ -237,6 +249,35 @@ function checkReads(names: readonly string[]): ReadonlySet<string> {
   if (!Array.isArray(names) || !names.every(isName))
     throw invalid('ignoreReads must be an array of names, as Cache-Status shows them after read-.')
   return new Set(names.map((name) => (ownReads.test(name) ? name : name.toLowerCase())))
+}
+
+const queryNames: Readonly<Record<keyof QueryOptions, true>> = {
+  sort: true,
+  ignore: true,
+  only: true,
+}
+
+function checkQuery(query: QueryOptions | undefined): QueryOptions | undefined {
+  if (query === undefined) return undefined
+  checkOptionNames('responseCache: query', query, queryNames, "{ ignore: ['utm_*'] }")
+  checkNames('query.ignore', query.ignore)
+  checkNames('query.only', query.only)
+  return query
+}
+
+function checkNames<Names extends readonly string[] | undefined>(
+  option: string,
+  names: Names,
+): Names {
+  const isName = (name: unknown) => typeof name === 'string'
+  if (names === undefined || (Array.isArray(names) && names.every(isName))) return names
+  throw invalid(`${option} must be an array of names.`)
+}
+
+/** Called for each request: there, nobody would expect the error of an option. */
+function checkFunction<F>(option: string, value: F): F {
+  if (value === undefined || typeof value === 'function') return value
+  throw invalid(`${option} must be a function of the request.`)
 }
 
 function invalid(problem: string): CacheError {

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { Awaitable, LoadContext } from '@stowage/core'
+import { type Awaitable, CacheError, type LoadContext } from '@stowage/core'
 import { reportError } from './channels.ts'
 import { untilSent, WaitingClients } from './exchange/clients.ts'
 import type { Exchange } from './exchange/exchange.ts'
@@ -13,6 +13,7 @@ import { ageOf, mayReplaceError, type Use, useOf } from './policy/freshness.ts'
 import { asksWhetherModified } from './request/conditions.ts'
 import { requestTags } from './request/tags.ts'
 import type { CacheOutcome } from './response/cache-status.ts'
+import { CacheDeadlineError } from './storage/deadlines.ts'
 import { decodeRecord, type ResponseRecord, type StoredItem } from './storage/record.ts'
 import { type FoundResponse, ResponseStore, variantKey } from './storage/response-store.ts'
 
@@ -100,7 +101,7 @@ export class ResponseEngine {
     const body = conditions.method !== 'HEAD' && !asksWhetherModified(conditions)
     const encoding = sender.encodingFor(conditions, { isEncodable: true })
     const fail = (error: unknown) => {
-      this.#downUntil = performance.now() + downMs
+      if (isFailureOfStore(error)) this.#downUntil = performance.now() + downMs
       this.#report(keys.key, error)
       return undefined
     }
@@ -366,6 +367,11 @@ export class ResponseEngine {
   #now(): number {
     return this.#options.cache.clock.now()
   }
+}
+
+/** Whether other requests would fail as well: not if a header of this one, or a codec of the application, is wrong. */
+function isFailureOfStore(error: unknown): boolean {
+  return CacheError.is(error) || error instanceof CacheDeadlineError
 }
 
 function onSent(exchange: Exchange, isSent: boolean): boolean {

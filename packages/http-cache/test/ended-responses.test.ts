@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { type HttpCacheErrorEvent, httpCacheChannels, responseCache } from '@stowage/http-cache'
 import express, { type RequestHandler } from 'express'
 import express4 from 'express-4'
@@ -103,20 +104,52 @@ test('a replaced error has sent its headers once it is written', async () => {
   expect(checks).toEqual([true, false, true, true])
 })
 
-test('ends the response of an unsafe request whose key cannot be determined', async () => {
+const failures: Record<string, (app: express.Express, fail: () => never) => object> = {
+  'whose key cannot be determined': (_app, fail) => ({ key: fail }),
+  'whose proxy cannot be determined': (app, fail) => {
+    app.set('trust proxy', fail)
+    return {}
+  },
+}
+
+test.each(Object.keys(failures))('ends the response of an unsafe request %s', async (name) => {
   const { cache } = setupCache()
-  const key = ({ url }: IncomingMessage) => {
-    if (url?.includes('bad')) throw new Error('no key')
-    return 'own key'
-  }
   const app = express()
-  app.use(responseCache({ cache, ttl: '1m', key }))
+  const failure = new Error('unknown')
+  const options = failures[name]?.(app, () => {
+    throw failure
+  })
+  app.use(responseCache({ cache, ttl: '1m', ...options }))
   app.post('/p', (_request, response) => void response.send('done'))
   const errors: unknown[] = []
   const onError = ({ error }: HttpCacheErrorEvent) => void errors.push(error)
   httpCacheChannels.error.subscribe(onError as never)
   const { get } = await serve(app)
-  expect((await get('/p?bad', {}, 'POST')).body).toBe('done')
+  expect((await get('/p', {}, 'POST')).body).toBe('done')
   httpCacheChannels.error.unsubscribe(onError as never)
-  expect(errors).toEqual([new Error('no key')])
+  expect(errors).toEqual([failure])
+})
+
+test('an unsafe request from a trusted proxy invalidates its URL, although its client has left', async () => {
+  const { cache } = setupCache()
+  const app = express()
+  app.set('trust proxy', 'loopback')
+  app.use(responseCache({ cache, ttl: '1h' }))
+  let version = 1
+  const left = gate()
+  app.get('/p', (_request, response) => void response.send(`${version}`))
+  app.post('/p', (_request, response) => {
+    response.on('close', left.open).write('part')
+    version++
+  })
+  const { get, port } = await serve(app)
+  const headers = { host: 'h', 'x-forwarded-host': 'shop.example', 'x-forwarded-proto': 'https' }
+  expect((await get('/p', headers)).body).toBe('1')
+  const socket = connect(port, '127.0.0.1')
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.write(`POST /p HTTP/1.1\r\n${lines.join('')}content-length: 0\r\n\r\n`)
+  await once(socket, 'data')
+  socket.destroy()
+  await left.opened
+  expect((await get('/p', headers)).body).toBe('2')
 })

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Cache, type Codec, json } from '@stowage/core'
 import {
   cached,
   type HttpCacheErrorEvent,
@@ -6,6 +7,7 @@ import {
   responseCache,
   toOptimizedResult,
 } from '@stowage/http-cache'
+import { memory } from '@stowage/memory'
 import express, { type ErrorRequestHandler, type RequestHandler, type Response } from 'express'
 import express4 from 'express-4'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -263,6 +265,47 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     isInvalid = false
     expect((await get('/p')).body).toBe('page')
   })
+})
+
+test('what is wrong with one request does not keep others from the cache', async () => {
+  const { encode, decode } = json()
+  const codec: Codec = {
+    encode,
+    decode: (payload, key) => {
+      if (key.endsWith('/broken')) throw new TypeError('broken')
+      return decode(payload, key)
+    },
+  }
+  const cache = new Cache(memory(), { codec })
+  const errors = collectErrors()
+  const app = express()
+  app.use(responseCache({ cache, ttl: '1m' }))
+  app.get('/*path', (_request, response) => void response.send('page'))
+  const { get } = await serve(app)
+  for (const path of ['/broken', '/p']) await get(path)
+  expect((await get('/broken')).cache).toContain('store-failure')
+  expect((await get('/p')).cache).toMatch(/^hit/)
+  expect(errors).toContainEqual(new TypeError('broken'))
+})
+
+test('a number that middleware in front has put into a header is a value of it', async () => {
+  const { cache } = setupCache()
+  const front: RequestHandler = ({ headers }, _response, next) => {
+    Object.assign(headers, { 'x-level': Number(headers['x-level']) })
+    next()
+  }
+  const handler: RequestHandler = ({ headers }, response) =>
+    void response.vary('X-Level').send(`level ${headers['x-level']}`)
+  const app = express().use(front)
+  app.get('/vary', responseCache({ cache }), handler)
+  app.get('/by', responseCache({ cache, varyBy: ['x-level'] }), handler)
+  const { get } = await serve(app)
+  for (const path of ['/vary', '/by']) {
+    for (const level of ['1', '2', '1']) {
+      expect((await get(path, { 'x-level': level })).body).toBe(`level ${level}`)
+    }
+    expect((await get(path, { 'x-level': '1' })).cache).toMatch(/^hit/)
+  }
 })
 
 test('toOptimizedResult rejects for an invalid ttl', async () => {

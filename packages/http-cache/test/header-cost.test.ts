@@ -33,7 +33,7 @@ const parsers: Record<string, (header: string) => unknown> = {
   'If-None-Match': (header) => isNotModified({ ...conditions, ifNoneMatch: header }, selected, 0),
   'If-Modified-Since': (header) =>
     isNotModified({ ...conditions, ifModifiedSince: header }, selected, 0),
-  'If-Range': (header) => permitsRange(header, selected, 0),
+  'If-Range': (header) => permitsRange(header, selected),
   Range: (header) => parseRange(header, 1_000),
   Cookie: (cookie) => cookies.partOf?.({ headers: { cookie } } as IncomingMessage),
   Host: (host) =>

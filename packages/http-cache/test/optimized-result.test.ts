@@ -96,6 +96,16 @@ test.each<[string, object, string]>([
   expect(state.calls).toBeLessThan(2)
 })
 
+test('a missing function is an error of the call', async () => {
+  const { cache } = setupCache()
+  const { get } = await serve((request, response) =>
+    toOptimizedResult(request, response, { cache, key: 'k' }, undefined as never).catch((error) =>
+      response.end(error.message),
+    ),
+  )
+  expect((await get('/')).body).toContain('the fourth argument must be the function that returns')
+})
+
 test('deleting the key, or invalidating a tag, removes every variant', async () => {
   const { get, cache } = await customers()
   const read = async () => {

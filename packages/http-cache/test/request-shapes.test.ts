@@ -128,6 +128,54 @@ test.each(['shop.example', 'backend:3000'])(
   },
 )
 
+describe('invalidate', () => {
+  /** A route that counts its responses, and one that invalidates what its query names. */
+  async function setUp() {
+    const { cache } = setupCache()
+    const app = express()
+    const handle = responseCache({ cache })
+    let version = 0
+    app.get('/invalidate', async (request, response) => {
+      await handle.invalidate(request.query.url as string, request)
+      response.end()
+    })
+    app.use(handle)
+    app.use((_request, response) => void response.send(`${++version}`))
+    return { handle, ...(await serve(app)) }
+  }
+
+  test.each([
+    ['its path', '/p', () => '/p'],
+    ['its full URL', '/p', (url: string) => `${url}/p`],
+    ['its path as people write it', '/caf%C3%A9?q=%20', () => '/café?q= '],
+  ])('with a request removes what is stored for %s', async (_, path, named) => {
+    const { get, url } = await setUp()
+    expect([(await get(path)).body, (await get(path)).body]).toEqual(['1', '1'])
+    await get(`/invalidate?url=${encodeURIComponent(named(url))}`)
+    expect((await get(path)).body).toBe('2')
+  })
+
+  test.each(['/p', 'p', 'localhost:3000/p', undefined as unknown as string])(
+    'rejects for %s, which names no host',
+    async (url) => {
+      const { handle } = await setUp()
+      const remedy =
+        "a path with the request whose host it is on: invalidate('/products/1', request)"
+      await expect(handle.invalidate(url)).rejects.toThrow(remedy)
+      const during = handle.invalidateDuring({ urls: [url] }, () => {})
+      await expect(during).rejects.toThrow(remedy)
+    },
+  )
+
+  test('of a list of URLs that is not one is refused', async () => {
+    const { handle } = await setUp()
+    const urls = 'https://shop.example/p' as unknown as string[]
+    await expect(handle.invalidateDuring({ urls }, () => {})).rejects.toThrow(
+      'urls must be an array',
+    )
+  })
+})
+
 test('an unsafe request with a full URL invalidates its path', async () => {
   const { cache } = setupCache()
   const app = express()

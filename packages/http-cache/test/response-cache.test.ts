@@ -1,11 +1,16 @@
 import { gzipSync } from 'node:zlib'
 import { Cache as StoreCache } from '@stowage/core'
-import { type HttpCacheErrorEvent, httpCacheChannels, responseCache } from '@stowage/http-cache'
+import {
+  cached,
+  type HttpCacheErrorEvent,
+  httpCacheChannels,
+  responseCache,
+} from '@stowage/http-cache'
 import { memory } from '@stowage/memory'
 import express, { type ErrorRequestHandler } from 'express'
 import express4 from 'express-4'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { gate, serve, setupCache } from './fixture.ts'
+import { gate, type Listener, serve, setupCache } from './fixture.ts'
 import { counting } from './forms.ts'
 
 const versions = [
@@ -104,6 +109,22 @@ describe.each(versions)('%s', (_, create) => {
     expect(next()).toBe(2)
   })
 
+  test.each([
+    [1_000, 206],
+    [0, 200],
+  ])('a part of a response that was changed %d ms before it was sent: %d', async (ms, status) => {
+    const { app } = counting(create, { encodings: false })
+    const sent = Date.UTC(2026, 0, 1)
+    const lastModified = new Date(sent - ms).toUTCString()
+    app.get('/p', (_request, response) => {
+      response.set({ Date: new Date(sent).toUTCString(), 'Last-Modified': lastModified })
+      response.send('0123456789')
+    })
+    const { get } = await serve(app)
+    await get('/p')
+    expect((await get('/p', { range: 'bytes=2-4', 'if-range': lastModified })).status).toBe(status)
+  })
+
   test('asks the handler for the complete response, and answers the condition itself', async () => {
     const { app, next } = counting(create)
     app.get('/p', (_request, response) => void response.set('ETag', '"1"').send(`body ${next()}`))
@@ -127,6 +148,22 @@ describe.each(versions)('%s', (_, create) => {
     expect(reply.cache).toBe('fwd=stale; fwd-status=304; stored')
     expect((await get('/p')).cache).toBe('hit; ttl=10')
     expect(state.calls).toBe(2)
+  })
+
+  test('a handler may answer If-None-Match: * without an entity tag', async () => {
+    const { app } = counting(create)
+    app.get('/p', (_request, response) => {
+      if (response.cache?.notModified({ lastModified: new Date(0) })) return
+      response.end('expensive')
+    })
+    const { get } = await serve(app)
+    // The request bypasses the cache.
+    for (const [tag, status] of [
+      ['*', 304],
+      ['"1"', 200],
+    ] as const) {
+      expect((await get('/p', { cookie: 'a=1', 'if-none-match': tag })).status).toBe(status)
+    }
   })
 
   test('sends the stale response while one request refreshes it', async () => {
@@ -332,6 +369,26 @@ describe('mode ttl', () => {
     expect((await get('/max-age=5')).cache).not.toContain('hit')
   })
 
+  test.each([
+    ['a ttl without end', { ttl: Infinity }, undefined],
+    ['one that the handler asks for', {}, Infinity],
+    [
+      'a stale window without end',
+      { ttl: '1s', staleWhileRevalidate: Infinity } as const,
+      undefined,
+    ],
+  ])('%s is a very long one', async (_, options, requested) => {
+    const { cache, clock } = setupCache()
+    const handler: Listener = (_request, response) => {
+      if (requested !== undefined) response.cache?.ttl(requested)
+      response.end('x')
+    }
+    const { get } = await serve(cached({ cache, ...options }, handler))
+    await get('/p')
+    await clock.advance(3_600_000)
+    expect((await get('/p')).cache).toMatch(/^hit; ttl=-?\d+$/)
+  })
+
   test('stores no errors, and neither what a handler excludes', async () => {
     const { app } = counting(express)
     app.get('/excluded', (_request, response) => {
@@ -381,6 +438,21 @@ test('rejects invalid options', () => {
   expect(() => responseCache({ cache, tll: '1m' } as never)).toThrow('Did you mean ttl?')
   expect(() => responseCache({ cache, mode: 'x' as never })).toThrow('mode must be one of')
   expect(() => responseCache({} as never)).toThrow('cache must be a Cache')
+})
+
+test.each<[object, string]>([
+  [{ when: true }, 'when must be a function of the request'],
+  [{ key: 'product:1' }, 'key must be a function of the request'],
+  [{ hosts: 'shop.example' }, 'hosts must be an array of names'],
+  [{ targeted: 'cdn-cache-control' }, 'targeted must be an array of names'],
+  [{ query: { ignored: ['utm_*'] } }, 'query: unknown option ignored. Did you mean ignore?'],
+  [{ query: { ignore: 'utm_*' } }, 'query.ignore must be an array of names'],
+  [{ query: { only: [1] } }, 'query.only must be an array of names'],
+  [{ query: null }, 'query: the options must be an object'],
+  [{ encodeFrom: '1KB' }, 'encodeFrom must be a whole number'],
+])('%j is refused when the middleware is created', (options, message) => {
+  const { cache } = setupCache()
+  expect(() => responseCache({ cache, ...options })).toThrow(message)
 })
 
 test.each([

@@ -45,7 +45,7 @@ const driver: Driver<LmdbOptions> = {
     onDamage:
       env.choice('LMDB_ON_DAMAGE', onDamageChoices) ??
       (env.role === 'session' ? 'error' : undefined),
-    timeout: env.duration('LMDB_TIMEOUT'),
+    timeout: env.timeout('LMDB_TIMEOUT'),
   }),
   backendId: ({ path = '.cache' }) => path,
 }

@@ -93,9 +93,9 @@ const driver: Driver<MemcachedOptions> = {
     }
     return {
       ...addresses,
-      pollInterval: env.duration('MEMCACHED_POLL_INTERVAL'),
-      timeout: env.duration('MEMCACHED_TIMEOUT'),
-      connectTimeout: env.duration('MEMCACHED_CONNECT_TIMEOUT'),
+      pollInterval: env.timeout('MEMCACHED_POLL_INTERVAL'),
+      timeout: env.timeout('MEMCACHED_TIMEOUT'),
+      connectTimeout: env.timeout('MEMCACHED_CONNECT_TIMEOUT'),
       ignoreClusterErrors: env.flag('MEMCACHED_IGNORE_CLUSTER_ERRORS'),
       username,
       password,

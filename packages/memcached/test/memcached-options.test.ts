@@ -66,6 +66,7 @@ test('refuses to hide nodes that are down from sessions', () => {
 
 test('reports all problems of the environment at once, without secrets', () => {
   const { problems } = optionsFrom({
+    MEMCACHED_POLL_INTERVAL: '30d',
     MEMCACHED_SERVERS: 'a:99999',
     MEMCACHED_PASSWORD: 'secret',
     MEMCACHED_TLS: 'constructor',
@@ -74,6 +75,7 @@ test('reports all problems of the environment at once, without secrets', () => {
   expect(problems.map(({ variable }) => variable)).toEqual([
     'MEMCACHED_SERVERS',
     'MEMCACHED_USERNAME',
+    'MEMCACHED_POLL_INTERVAL',
     'MEMCACHED_TLS',
     'MEMCACHED_HASHING',
   ])

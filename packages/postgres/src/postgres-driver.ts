@@ -17,6 +17,7 @@ import { type CheckedServers, checkPostgres } from './diagnosis/postgres-check.t
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
 import { translate } from './postgres-errors.ts'
 import {
+  minTableBytes,
   type PostgresOptions,
   type ResolvedPostgresOptions,
   resolveOptions,
@@ -231,14 +232,14 @@ const driver: Driver<PostgresOptions> = {
     logged: env.flag('POSTGRES_LOGGED') ?? env.role === 'session',
     ensureTable: env.choice('POSTGRES_ENSURE_TABLE', tableModes),
     // Nobody's session is deleted to make room.
-    maxBytes: env.role === 'session' ? undefined : env.bytes('POSTGRES_MAX_BYTES'),
+    maxBytes: env.role === 'session' ? undefined : env.bytes('POSTGRES_MAX_BYTES', minTableBytes),
     maxConnections: env.integer('POSTGRES_MAX_CONNECTIONS', 1, 100),
     replicas: replicasFromEnv(env),
     replicaConnections: env.integer('POSTGRES_REPLICA_CONNECTIONS', 1, 20),
     readFrom: env.choice('POSTGRES_READ_FROM', readFroms),
     consistency: env.choice('POSTGRES_CONSISTENCY', consistencies),
     transactionPooling: env.flag('POSTGRES_TRANSACTION_POOLING'),
-    timeout: env.duration('POSTGRES_TIMEOUT'),
+    timeout: env.timeout('POSTGRES_TIMEOUT'),
   }),
   backendId: ({ url, table }) => JSON.stringify([url, table]),
 }

@@ -134,7 +134,7 @@ const largestValueBytes = 256 * 1024 * 1024
 const maxReplicaConnections = 20
 
 /** Some steps of the sweep, which evicts. */
-const minTableBytes = 1024 * 1024
+export const minTableBytes: number = 1024 * 1024
 
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones */
 export function resolveOptions(options: PostgresOptions): ResolvedPostgresOptions {

@@ -85,6 +85,12 @@ test('reads the environment: standbys serve reads of logged tables', () => {
   expect(invalid.problems).toMatchObject([{ variable: 'POSTGRES_REPLICAS' }])
 })
 
+test('reports a maximum size that the option would refuse', () => {
+  const env = new Env({ POSTGRES_MAX_BYTES: '512' }, 'cache')
+  driver.fromEnv(env)
+  expect(env.problems).toMatchObject([{ variable: 'POSTGRES_MAX_BYTES' }])
+})
+
 test('reports invalid variables, and masks the password', async () => {
   const registry = new DriverRegistry({ postgres: () => import('@stowage/postgres') })
   const variables = {

@@ -135,8 +135,8 @@ const driver: Driver<RedisOptions> = {
       clusterNodes: addressList(env, 'REDIS_CLUSTER_NODES'),
       sentinels: addressList(env, 'REDIS_SENTINELS'),
       sentinelName: env.text('REDIS_SENTINEL_NAME'),
-      timeout: env.duration('REDIS_TIMEOUT'),
-      connectTimeout: env.duration('REDIS_CONNECT_TIMEOUT'),
+      timeout: env.timeout('REDIS_TIMEOUT'),
+      connectTimeout: env.timeout('REDIS_CONNECT_TIMEOUT'),
     }
     if (url === undefined || problem === undefined) checkClusterVariables(env, options)
     checkReplicaVariables(env)

@@ -1,5 +1,4 @@
 import { atCaller } from '../calls/at-caller.ts'
-import { Deferred } from '../calls/deferred.ts'
 import { publishError } from '../channels.ts'
 import { CacheError } from '../errors.ts'
 import type { Keyspace } from '../keys.ts'
@@ -8,7 +7,6 @@ import { checkChoice, checkOptionNames, checkTimeout } from '../options/check-op
 import type { CacheRoot } from '../scope/cache-root.ts'
 import type { CacheScope } from '../scope/cache-scope.ts'
 import type { Clock } from '../time/clock.ts'
-import { after } from '../time/wait.ts'
 import type { Mark } from '../values/mark.ts'
 import type { StoredEntries } from '../values/stored-entries.ts'
 import type { Change, ChangedNames, ChangeOptions, ChangeWork } from './change.ts'
@@ -60,25 +58,13 @@ export class ChangeCalls {
     work: (change: Change) => Promise<Changed<T>>,
   ): Promise<T> {
     const change = this.#begin(options)
-    const allowClose = this.#delayClose(change.ms)
+    // Not longer than the marks stand by themselves.
+    const allowClose = this.#context.scope.activeLoads.delayClose(change.ms)
     try {
       await this.#mark(change, options)
       return await runMarked(change, work)
     } finally {
       allowClose()
-    }
-  }
-
-  /** Makes `close()` wait until the returned function is called, but not longer than the marks stand by themselves. */
-  #delayClose(ms: number): () => void {
-    const { activeLoads } = this.#context.scope
-    const ended = new Deferred<void>()
-    const active = { abort: () => void after(ms, () => ended.resolve()) }
-    activeLoads.add(active)
-    activeLoads.trackBackground(ended.promise)
-    return () => {
-      activeLoads.remove(active)
-      ended.resolve()
     }
   }
 

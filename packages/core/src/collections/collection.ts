@@ -124,11 +124,10 @@ export class Collection<Id, Stored, Value> {
     const key = this.keyOf(id)
     const { remove, exact } = this.#definition
     if (exact) return this.#exact.remove(key, async () => remove?.(id))
-    const existed = await this.#cache.delete(key)
-    if (remove === undefined) return existed
-    // A load that began before the value was deleted in the source is not stored.
-    await this.#writes.deleteAfter(key, async () => remove(id))
-    return existed
+    const deleteKey = () => this.#cache.delete(key)
+    return remove === undefined
+      ? deleteKey()
+      : this.#writes.remove(key, deleteKey, async () => remove(id))
   }
 
   /** Makes the value stale, or deletes it from the cache if it has no stale window. */

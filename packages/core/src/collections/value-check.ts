@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts'
 import type { Awaitable } from '../store.ts'
+import { freezeDeeply, isFrozenDeeply } from '../values/freeze-deeply.ts'
 import type { CollectionDefinition } from './collection-definition.ts'
 import { describeIssues, type SchemaResult } from './standard-schema.ts'
 
@@ -52,15 +53,14 @@ export class ValueCheck<Stored, Value> {
     const known = this.#known.get(stored as object)
     if (known !== undefined) return known
     const result = schema['~standard'].validate(stored)
-    return result instanceof Promise
-      ? result.then((done) => this.#accept(key, stored, done))
+    return isThenable(result)
+      ? Promise.resolve(result).then((done) => this.#accept(key, stored, done))
       : this.#accept(key, stored, result)
   }
 
   #accept(key: string, stored: Stored, result: SchemaResult<Value>): Awaitable<Value | undefined> {
     if (result.issues !== undefined) return this.#migrate(key, stored)
-    // Only what cannot change any more is the same the next time.
-    if (isObject(stored) && Object.isFrozen(stored)) this.#known.set(stored, result.value)
+    if (isObject(stored) && canBeShared(stored, result.value)) this.#known.set(stored, result.value)
     return result.value
   }
 
@@ -75,6 +75,19 @@ export class ValueCheck<Stored, Value> {
     }
     return result.value
   }
+}
+
+/**
+ * Whether all callers may receive what a schema has made of a value: that is the same the next time only if the value cannot
+ * change any more, and no caller may change it for the others. What belongs to the application is not frozen.
+ */
+function canBeShared(stored: object, value: unknown): boolean {
+  return Object.isFrozen(stored) && isFrozenDeeply(stored) && freezeDeeply(value)
+}
+
+/** Also a promise of another realm or of a library, which is not an instance of `Promise`. */
+function isThenable<T extends object>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as Partial<Promise<T>>).then === 'function'
 }
 
 function isObject(value: unknown): value is object {

@@ -13,7 +13,7 @@ import type { StoredEntries } from '../values/stored-entries.ts'
 
 export interface WriteThroughContext {
   readonly entries: StoredEntries
-  readonly scope: Pick<CacheScope, 'invalidateLoads' | 'leaseHolders'>
+  readonly scope: Pick<CacheScope, 'activeLoads' | 'invalidateLoads' | 'leaseHolders'>
   readonly root: Pick<CacheRoot, 'tags' | 'time'>
   readonly keyspace: Keyspace
   readonly clock: Clock
@@ -44,7 +44,11 @@ export class WriteThrough {
    * Calls `save`, and stores the value that it returns. Resolves to that value. `save` is a load that holds its key: other
    * reads of the key wait for it, except those in `save` itself, which load the value for themselves.
    */
-  async run<T>(key: string, options: RememberOptions<T>, save: () => Promise<T>): Promise<T> {
+  run<T>(key: string, options: RememberOptions<T>, save: () => Promise<T>): Promise<T> {
+    return this.#beforeClose(() => this.#run(key, options, save))
+  }
+
+  async #run<T>(key: string, options: RememberOptions<T>, save: () => Promise<T>): Promise<T> {
     const { entries, scope, keyspace, clock, ttl } = this.#context
     const storageKey = keyspace.toStorageKey(key)
     const load = new LoadOptions<T>(options, ttl, clock)
@@ -100,10 +104,28 @@ export class WriteThrough {
     return settle(write, async () => isStored || this.#delete(key))
   }
 
-  /** Calls `remove` and then deletes the key, even if `remove` fails. */
-  deleteAfter(key: string, remove: () => Promise<unknown>): Promise<unknown> {
+  /** Calls `deleteKey` and `remove`, and then deletes the key again, even if `remove` fails. Resolves to what `deleteKey` does. */
+  remove<T>(key: string, deleteKey: () => Promise<T>, remove: () => Promise<unknown>): Promise<T> {
     const storageKey = this.#context.keyspace.toStorageKey(key)
-    return settle(remove, () => this.#delete(storageKey))
+    return this.#beforeClose(async () => {
+      const result = await deleteKey()
+      // A load that began before the value was deleted in the source is not stored.
+      await settle(remove, () => this.#delete(storageKey))
+      return result
+    })
+  }
+
+  /**
+   * Does work that changes the source. `close()` waits for it, so that the call does not reject although the source was
+   * changed; but not longer than a lease stands by itself.
+   */
+  async #beforeClose<T>(work: () => Promise<T>): Promise<T> {
+    const allowClose = this.#context.scope.activeLoads.delayClose(defaultLease)
+    try {
+      return await work()
+    } finally {
+      allowClose()
+    }
   }
 
   async #delete(storageKey: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 import type { ConfigProblem, ConfigProblemCode } from '../errors.ts'
 import { parseBytes } from '../options/byte-size.ts'
+import { maxTimerMs } from '../options/check-options.ts'
 import { parseDuration } from '../time/duration.ts'
 
 /** Environment variables, like `process.env`. */
@@ -17,7 +18,7 @@ const flags: ReadonlyMap<string, boolean> = new Map([
  *
  * @example
  * const env = new Env(process.env, 'session')
- * const timeoutMs = env.duration('MYSTORE_TIMEOUT')
+ * const timeoutMs = env.timeout('MYSTORE_TIMEOUT')
  * const mode = env.choice('MYSTORE_MODE', ['strict', 'lenient'])
  * if (env.problems.length > 0) throw new ConfigError(env.problems)
  * console.log(timeoutMs, mode)
@@ -54,6 +55,14 @@ export class Env {
     )
   }
 
+  /** Reads a deadline or an interval, in milliseconds: a duration that `checkTimeout` accepts. */
+  timeout(name: string): number | undefined {
+    const ms = this.duration(name)
+    if (ms === undefined || ms <= maxTimerMs) return ms
+    this.problem(name, 'is too long for a timer. Use at most 24d.')
+    return undefined
+  }
+
   /** Reads an integer from `min` to `max`. */
   integer(name: string, min = 0, max: number = Number.MAX_SAFE_INTEGER): number | undefined {
     const fits = (value: number) => value >= min && value <= max
@@ -85,7 +94,7 @@ export class Env {
       name,
       (text) => {
         const bytes = parseBytes(text) ?? 0
-        return bytes >= min ? bytes : undefined
+        return bytes >= min && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined
       },
       `is not a size${range}. Use a number of bytes, or text such as 64MiB.`,
     )

@@ -36,7 +36,7 @@ export class NamedRateLimiter implements RateLimiter {
     try {
       return this.#publish(key, await this.#context.policy.consume(key, cost))
     } catch (error) {
-      return this.#decide(key, error, cost)
+      return this.#publish(key, this.#decide(key, error, cost), error)
     }
   }
 
@@ -45,7 +45,7 @@ export class NamedRateLimiter implements RateLimiter {
     try {
       return this.#result(await this.#context.policy.peek(key))
     } catch (error) {
-      return this.#decide(key, error, 0)
+      return this.#result(this.#decide(key, error, 0))
     }
   }
 
@@ -81,7 +81,7 @@ export class NamedRateLimiter implements RateLimiter {
   }
 
   /** Decides without the store, as the application has chosen. */
-  #decide(key: string, error: unknown, cost: number): RateLimitResult {
+  #decide(key: string, error: unknown, cost: number): Verdict {
     const { policy, onError } = this.#context
     const isOutage = CacheError.is(error) && error.code !== 'ERR_CACHE_CLOSED'
     if (onError === 'throw' || !isOutage) return reject(this.#event(key), 'rateLimit', error)
@@ -89,7 +89,7 @@ export class NamedRateLimiter implements RateLimiter {
     const allowed = onError === 'allow'
     const retryMs = allowed ? 0 : retryAfterFailureMs
     const remaining = allowed ? Math.max(0, policy.capacity - cost) : 0
-    return this.#publish(key, { allowed, remaining, resetMs: retryAfterFailureMs, retryMs }, error)
+    return { allowed, remaining, resetMs: retryAfterFailureMs, retryMs }
   }
 
   #publishFailure<T>(key: string, result: Promise<T>): Promise<T> {

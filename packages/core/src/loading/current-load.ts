@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Deferred } from '../calls/deferred.ts'
 import type { Awaitable } from '../store.ts'
+import { after } from '../time/wait.ts'
 import type { Flight } from './single-flight.ts'
 
 /**
@@ -62,6 +64,18 @@ export class ActiveLoads {
     this.#background.add(work)
     const remove = () => this.#background.delete(work)
     work.then(remove, remove)
+  }
+
+  /** Makes `close()` wait until the returned function is called, but not longer than `ms` milliseconds. */
+  delayClose(ms: number): () => void {
+    const ended = new Deferred<void>()
+    const active = { abort: () => void after(ms, () => ended.resolve()) }
+    this.add(active)
+    this.trackBackground(ended.promise)
+    return () => {
+      this.remove(active)
+      ended.resolve()
+    }
   }
 
   /** Aborts all loads, ends their claims, and waits for those in the background. */

@@ -51,6 +51,9 @@ export interface ResolvedNearOptions {
   readonly values: NearValues
 }
 
+/** 100 years: the end of an entry is computed from it, which `Infinity` does not permit. */
+const maxTtlMs = 100 * 365 * 86_400_000
+
 const optionNames = {
   ttl: true,
   maxEntries: true,
@@ -65,7 +68,10 @@ export function resolveNearOptions(options: NearOptions): ResolvedNearOptions {
   const { bus, values = 'frozen', maxEntries = 50_000, maxBytes = '64MiB' } = options
   warnOfShortTtl('near: ttl', options.ttl)
   return {
-    ttlMs: milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m'), 'near: ttl'),
+    ttlMs: Math.min(
+      milliseconds(options.ttl ?? (bus === undefined ? '1s' : '1m'), 'near: ttl'),
+      maxTtlMs,
+    ),
     maxEntries: checkInteger('near: maxEntries', maxEntries, 1, 10_000_000),
     maxBytes: checkBytes('near: maxBytes', maxBytes, 1),
     bus: typeof bus === 'function' ? bus() : bus,

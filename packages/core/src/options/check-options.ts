@@ -1,8 +1,8 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 
-// setTimeout fires immediately for a longer delay.
-const maxTimerMs = 2 ** 31 - 1
+/** `setTimeout` fires immediately for a longer delay, in milliseconds. */
+export const maxTimerMs: number = 2 ** 31 - 1
 const maxDistance = 2
 
 /**

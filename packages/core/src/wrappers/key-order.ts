@@ -153,6 +153,18 @@ export class KeyOrder {
     await Promise.all(inFlight.map(([, epoch]) => idleOf(epoch)))
   }
 
+  /**
+   * Resolves when the writes have settled that are in flight now for keys with this prefix. Not those that overlap: of a
+   * counter that all requests share, one is always in flight.
+   */
+  async written(prefix: string): Promise<void> {
+    const writing = [...this.#epochs.values()].filter(
+      ({ key, writes, operation }) =>
+        writes > 0 && operation === undefined && key.startsWith(prefix),
+    )
+    await Promise.all(writing.map(writtenOf))
+  }
+
   /** Resolves when no call is in flight. */
   async idle(): Promise<void> {
     while (this.#epochs.size > 0) await Promise.all([...this.#epochs.values()].map(idleOf))

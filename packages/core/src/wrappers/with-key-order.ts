@@ -33,7 +33,8 @@ export interface KeyOrderOptions {
  * Wraps a store so that the calls for one key take effect in the order in which they were made, for a backend whose
  * requests can overtake each other because they are sent on several connections. Reads of a key run concurrently; a
  * write waits for the earlier calls of its key, and later calls wait for the write. A `getMany`, `getWithTtl` or `setMany`
- * is split if only some of its keys have to wait; a `deleteMany` waits for all its keys.
+ * is split if only some of its keys have to wait; a `deleteMany` waits for all its keys. A `clear` and a `scan` wait for the
+ * earlier writes of all keys, except those that overlap.
  *
  * @throws TypeError for unknown options; CacheError `ERR_CACHE_CONFIG` for invalid values
  * @example
@@ -58,12 +59,22 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
   const lifecycle = new Lifecycle(store.name)
   const others = wrapStore(store, (operation, call, args) => {
     lifecycle.assertOpen(operation)
+    if (operation === 'clear' && !order.isIdle) return lifecycle.run(operation, () => clear(call))
     if (!singleKeyWrites.has(operation)) return call()
     const key = args[0] as string
     const onTimeout = waitedTooLong(operation, key)
     if (overlapping.has(operation)) return order.overlap(operation, key, call, undefined, onTimeout)
     return order.run([key], true, call, onTimeout)
   })
+  const clear = async <T>(call: () => Awaitable<T>) => {
+    await order.written('')
+    return call()
+  }
+  const { scan } = others
+  const scanAfterWrites = async function* (prefix: string) {
+    await order.written(prefix)
+    yield* scan?.(prefix) ?? []
+  }
   // The calls that wait for others have not reached the store yet.
   const close = () =>
     lifecycle.close(async () => {
@@ -104,7 +115,8 @@ export function withKeyOrder<S extends CacheStore>(store: S, options: KeyOrderOp
     return order.run(keys, true, () => inner.deleteMany(keys), waitedTooLong('deleteMany'))
   }
   const dispose = { close, [Symbol.asyncDispose]: close }
-  return Object.assign(others, { ...reads, setMany, deleteMany, ...dispose })
+  const listing = scan && { scan: scanAfterWrites }
+  return Object.assign(others, { ...reads, ...listing, setMany, deleteMany, ...dispose })
 }
 
 /**

@@ -206,6 +206,17 @@ describe('schema', () => {
     for (let i = 0; i < 10; i++) expect(await users.get(1)).toEqual({ id: 1, name: 'Ada' })
     expect(validations).toBe(before)
   })
+
+  test('nobody can change what a near cache returns to others', async () => {
+    const cache = createCache(new Map(), { near: {} })
+    const load = async (id: number) => ({ id, name: 'Ada' })
+    const users = cache.collection('user', { schema, load })
+    for (let read = 0; read < 3; read++) {
+      const user = (await users.get(1)) as User
+      expect(user.name).toBe('Ada')
+      Reflect.set(user, 'name', 'Eve')
+    }
+  })
 })
 
 describe('write-through', () => {

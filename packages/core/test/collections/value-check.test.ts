@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { Cache, channels, type StandardSchema } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { describe, expect, test } from 'vitest'
@@ -6,8 +7,16 @@ import { ValueCheck } from '../../src/collections/value-check.ts'
 
 type Result = ReturnType<StandardSchema['~standard']['validate']>
 
+/** How a schema returns its results. */
+const ways = {
+  synchronous: (result: Result) => result,
+  asynchronous: (result: Result) => Promise.resolve(result),
+  'asynchronous, of another realm': (result: Result): Result =>
+    runInNewContext('Promise.resolve(result)', { result }),
+}
+
 /** A schema of a library that converts texts to upper case, at once or later. */
-function upperCase(isAsync: boolean) {
+function upperCase(way: keyof typeof ways) {
   const validated: unknown[] = []
   const validate = (value: unknown): Result => {
     validated.push(value)
@@ -15,7 +24,7 @@ function upperCase(isAsync: boolean) {
       typeof value === 'string'
         ? { value: value.toUpperCase() }
         : { issues: [{ message: 'not a text' }] }
-    return isAsync ? Promise.resolve(result) : result
+    return ways[way](result)
   }
   const standard = { version: 1, vendor: 'test', validate } as const
   return { schema: { '~standard': standard } as StandardSchema<unknown, string>, validated }
@@ -27,13 +36,10 @@ test('issues are described by their paths and messages', () => {
   expect(describeIssues(issues)).toBe('users.0.Symbol(name): too short; wrong; x')
 })
 
-describe.each([
-  ['synchronous', false],
-  ['asynchronous', true],
-])('a %s schema', (_, isAsync) => {
+describe.each(Object.keys(ways) as (keyof typeof ways)[])('a schema, %s', (way) => {
   function setUp(migrate?: (stored: unknown) => unknown) {
     const corrupt: string[] = []
-    const { schema, validated } = upperCase(isAsync)
+    const { schema, validated } = upperCase(way)
     const check = new ValueCheck<unknown, string>('c', { schema, migrate }, (key) => {
       corrupt.push(key)
     })
@@ -84,7 +90,7 @@ test('a misfit without a migration is reported, even if the schema accepts undef
 })
 
 test.each([false, true])('set returns the validated value, exact: %s', async (exact) => {
-  const { schema } = upperCase(false)
+  const { schema } = upperCase('synchronous')
   const texts = new Cache(memory()).collection('text', { schema, exact, load: () => 'text' })
   expect(await texts.set('1', 'saved')).toBe('SAVED')
 })
@@ -122,8 +128,34 @@ test('a value is validated once if it cannot change', async () => {
   expect(validated).toEqual([frozen, mutable, mutable, 'text', 'text', null, null])
 })
 
+test.each([
+  ['is frozen, so that callers can share it', {}, true],
+  ['is made for each caller if it cannot be frozen', { at: new Date(0) }, false],
+])('what a schema makes of a value that cannot change %s', async (_, added, isShared) => {
+  const validate = (value: unknown) => ({ value: { ...(value as object), ...added } })
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, () => {})
+  const stored = Object.freeze({ a: 1 })
+  const [first, second] = [await check.stored('k', stored), await check.stored('k', stored)]
+  expect([first, second]).toEqual([
+    { a: 1, ...added },
+    { a: 1, ...added },
+  ])
+  expect([first === second, Object.isFrozen(first)]).toEqual([isShared, isShared])
+})
+
+test('what an application has stored by reference is not frozen', async () => {
+  const validate = (value: unknown) => ({ value: { ...(value as object) } })
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const check = new ValueCheck<unknown, unknown>('c', { schema }, () => {})
+  const list: number[] = []
+  const stored = Object.freeze({ list })
+  expect(await check.stored('k', stored)).toEqual({ list: [] })
+  expect(Object.isFrozen(list)).toBe(false)
+})
+
 test('a value of an asynchronous schema comes from the cache, and a misfit is an event', async () => {
-  const { schema } = upperCase(true)
+  const { schema } = upperCase('asynchronous')
   const cache = new Cache(memory())
   const loads: string[] = []
   const texts = cache.collection('text', {

@@ -137,6 +137,63 @@ describe('a saved value', () => {
   })
 })
 
+describe('close()', () => {
+  /** A collection whose source a test lets answer, and what the store has when it is closed. */
+  function closing() {
+    const { cache, backend, stored } = setUp()
+    const answered = gate()
+    const left: unknown[] = []
+    const close = backend.close.bind(backend)
+    backend.close = async () => {
+      left.push(await stored())
+      await close()
+    }
+    const change = vi.fn(() => answered.opened)
+    const values = cache.collection('c', { load: () => 'old', save: change, remove: change })
+    return { cache, values, answered, left, change }
+  }
+
+  test('waits for a save, and the value is stored', async () => {
+    const { cache, values, answered, left } = closing()
+    const saving = values.set('1', 'new')
+    await settle()
+    const closed = cache.close()
+    await settle()
+    answered.open()
+    expect(await saving).toBe('new')
+    await closed
+    expect(left).toEqual(['"new"'])
+  })
+
+  test('waits for a removal, also if it has not begun', async () => {
+    for (const begins of [true, false]) {
+      const { cache, values, answered, left, change } = closing()
+      const removing = values.delete('1')
+      if (begins) await settle()
+      const closed = cache.close()
+      await settle()
+      answered.open()
+      expect([await removing, change.mock.calls.length]).toEqual([false, 1])
+      await closed
+      expect(left).toEqual([undefined])
+    }
+  })
+
+  test('does not wait longer for a save than its lease stands by itself', async () => {
+    const { cache, values, left } = closing()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'setInterval'] })
+    void values.set('1', 'new')
+    await settle()
+    const closed = cache.close()
+    await vi.advanceTimersByTimeAsync(leaseMs - 1)
+    expect(left).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    vi.useRealTimers()
+    await closed
+    expect(left).toEqual([expect.anything()])
+  })
+})
+
 describe('a load of this process', () => {
   test('that began before a save is not joined by later readers', async () => {
     const { cache } = setUp()

@@ -140,6 +140,12 @@ describe('problems', () => {
     expect(error.message).toMatch(/SESSION_LIFETIME=600: .*unit/)
   })
 
+  test('contain sizes that no option accepts', async () => {
+    const huge = '99999999999GiB'
+    const error = await problemsOf({ MEMORY_MAX_BYTES: huge, CACHE_NEAR_BYTES: huge })
+    expect(variablesOf(error)).toEqual(['CACHE_NEAR_BYTES', 'MEMORY_MAX_BYTES'])
+  })
+
   test('name the variable that was read: the one of the role takes precedence', async () => {
     const good = 'redis://127.0.0.1:6379'
     const error = await problemsOf({
@@ -455,12 +461,23 @@ describe('near caches', () => {
     expect(variablesOf(await problemsOf(unused))).toEqual(['CACHE_BUS', 'CACHE_NEAR_TTL'])
     const variables = { CACHE_NEAR_BYTES: 'plenty', CACHE_NEAR_TTL: 'soon' }
     expect(variablesOf(await problemsOf(variables))).toEqual(['CACHE_NEAR_BYTES', 'CACHE_NEAR_TTL'])
-    for (const bus of ['memcached', 'redis-streams', 'nats']) {
+    for (const bus of ['memcached', 'redis-streams', 'redis-tracking-all', 'nats']) {
       const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', CACHE_BUS: bus })
       expect(variablesOf(error)).toEqual(['CACHE_BUS'])
     }
     const cluster = { REDIS_CLUSTER_NODES: '127.0.0.1:1', CACHE_BUS: 'redis-tracking' }
     const error = await problemsOf({ CACHE_NEAR_BYTES: '1MB', ...cluster })
     expect(error.message).toContain('clusterNodes is not supported by redisTracking')
+  })
+
+  test('names the package of a bus that is not installed', async () => {
+    const loadMissing = () => import('@stowage/not-installed' as string)
+    const registry = new DriverRegistry({
+      memory: async () => import('@stowage/memory'),
+      redis: loadMissing,
+    })
+    const variables = { CACHE_NEAR_BYTES: '1MB', CACHE_BUS: 'redis' }
+    const error = await cachesFromEnv(variables, registry).catch((thrown: unknown) => thrown)
+    expect((error as Error).message).toMatch(/CACHE_BUS=redis: .*"redis" cannot be loaded: /)
   })
 })

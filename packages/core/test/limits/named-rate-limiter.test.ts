@@ -79,6 +79,16 @@ describe('while the store fails', () => {
     expect(await eventsOf('error', consume)).toMatchObject([{ error: outage }])
   })
 
+  test('a look at what is left is not published as a call, and its error is', async () => {
+    const { cache, state } = setUp()
+    const limiter = cache.rateLimit('x', { ...options, onError: 'deny' })
+    const peek = () => limiter.peek('key')
+    expect(await eventsOf('limit', peek)).toEqual([])
+    state.failure = outage
+    expect(await eventsOf('limit', peek)).toEqual([])
+    expect(await eventsOf('error', peek)).toMatchObject([{ error: outage }])
+  })
+
   test('nothing is decided for a closed cache, or an error of the program', async () => {
     const { cache, state } = setUp()
     const limiter = cache.rateLimit('x', { ...options, onError: 'allow' })

@@ -18,16 +18,19 @@ describe('expiry', () => {
     expect(calls).toEqual(['getWithTtl'])
   })
 
-  test('ends with the entry in the store', async () => {
-    const { cache, clock } = await world()
-    await cache.set('k', 1, { ttl: 1_000 })
-    await clock.advance(600)
-    await cache.get('k')
-    await clock.advance(399)
-    expect(await cache.get('k')).toBe(1)
-    await clock.advance(1)
-    expect(await cache.get('k')).toBeUndefined()
-  })
+  test.each([undefined, Infinity])(
+    'ends with the entry in the store, near.ttl: %s',
+    async (ttl) => {
+      const { cache, clock } = await world({ ttl })
+      await cache.set('k', 1, { ttl: 1_000 })
+      await clock.advance(600)
+      await cache.get('k')
+      await clock.advance(399)
+      expect(await cache.get('k')).toBe(1)
+      await clock.advance(1)
+      expect(await cache.get('k')).toBeUndefined()
+    },
+  )
 
   test('uses a ttl of 1 s without a bus, and of 1 m with one', async () => {
     const clock = new ManualClock()

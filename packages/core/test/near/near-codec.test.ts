@@ -1,38 +1,10 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { Entry } from '../../src/entry.ts'
-import { freezeDeeply, nearCodec } from '../../src/near/near-codec.ts'
+import { nearCodec } from '../../src/near/near-codec.ts'
 import type { NearValues } from '../../src/near/near-options.ts'
 import { resolveNearOptions } from '../../src/near/near-options.ts'
 import { DecodedItem } from '../../src/values/stored-entries.ts'
 import { TestBus } from './test-bus.ts'
-
-describe('freezeDeeply', () => {
-  test('freezes all objects of a value', () => {
-    const shared = { n: 1 }
-    const value: Record<string, unknown> = {
-      list: [shared, shared, null, 1, 'a', undefined],
-      shared,
-    }
-    value.self = value
-    const bare = Object.assign(Object.create(null), { empty: {} })
-    for (const each of [value, bare]) expect(freezeDeeply(each)).toBe(true)
-    for (const each of [value, value.list, shared, bare, bare.empty])
-      expect(Object.isFrozen(each)).toBe(true)
-    expect([1, null, undefined, 'text', []].map(freezeDeeply)).toEqual(Array(5).fill(true))
-  })
-
-  test.each([
-    ['a date', new Date(0)],
-    ['a map', new Map()],
-    ['bytes', new Uint8Array(1)],
-    ['an instance', new (class Point {})()],
-    ['a function', () => {}],
-  ])('freezes nothing of a value that contains %s', (_, inner) => {
-    const value = { before: {}, inner, after: [] }
-    expect([freezeDeeply(value), freezeDeeply(inner)]).toEqual([false, false])
-    expect([value, value.before].some(Object.isFrozen)).toBe(false)
-  })
-})
 
 /** A codec whose entries a test determines, and what it was called with. */
 function setUp(

@@ -55,6 +55,14 @@ describe('values', () => {
     expect(await cache.get('k')).toBe(value)
   })
 
+  test('frozen: a value may have more levels than the call stack', async () => {
+    const { cache } = await world()
+    const levels = 4_000
+    await cache.set('k', JSON.parse('['.repeat(levels) + ']'.repeat(levels)))
+    const value = await cache.get('k')
+    expect([(await cache.get('k')) === value, Object.isFrozen(value)]).toEqual([true, true])
+  })
+
   test('returns null, and keeps misses out', async () => {
     const { cache, calls, store } = await world()
     await cache.set('null', null)

@@ -50,6 +50,31 @@ describe('withKeyOrder', () => {
     expect(await store.get('k')).toBeUndefined()
   })
 
+  test('a clear deletes what was stored before it, and a scan lists it', async () => {
+    const { store } = overtaking([20, 0])
+    const listing = async () => {
+      const keys: string[] = []
+      for await (const page of store.scan?.('a') ?? []) keys.push(...page)
+      return keys
+    }
+    expect((await Promise.all([store.set('a', 'v'), listing()]))[1]).toEqual(['a'])
+    await Promise.all([store.set('k', 'first'), store.set('k', 'second'), store.clear()])
+    expect(await store.get('k')).toBeUndefined()
+  })
+
+  test('a clear does not wait for increments, of which one may always be in flight', async () => {
+    const held = new Deferred<void>()
+    const slow = wrapStore(referenceStore(), async (operation, call) => {
+      if (operation === 'increment') await held.promise
+      return call()
+    })
+    const store = withKeyOrder(slow, { overlap: ['increment'] })
+    const counting = store.increment('n', 1)
+    await store.clear()
+    held.resolve()
+    expect(await counting).toBe(1)
+  })
+
   test('a read between two writes reads the item of the first', async () => {
     const { store } = overtaking([20, 10, 0])
     const reads = [store.set('k', 'first'), store.get('k'), store.set('k', 'second')]
@@ -141,11 +166,11 @@ describe('withKeyOrder', () => {
 
   test('close waits for the calls that wait for others, and later calls fail', async () => {
     const { store } = overtaking([20, 10, 0])
-    const calls = [store.set('k', '1'), store.set('k', '2'), store.delete('k')]
+    const calls = [store.set('k', '1'), store.set('k', '2'), store.delete('k'), store.clear()]
     const closing = store.close()
     expect(() => store.get('k')).toThrow(expect.objectContaining({ code: 'ERR_CACHE_CLOSED' }))
     await closing
-    expect(await Promise.all(calls)).toEqual([undefined, undefined, true])
+    expect(await Promise.all(calls)).toEqual([undefined, undefined, true, undefined])
   })
 
   test('the outcomes of a batch of which a part waited are those of its own keys', async () => {

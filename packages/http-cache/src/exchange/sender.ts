@@ -181,7 +181,7 @@ export class Sender {
       end(response)
       return
     }
-    const range = rangeOf(conditions, record, etag, body.byteLength, this.#now())
+    const range = rangeOf(conditions, record, etag, body.byteLength)
     if (range === undefined) {
       response.setHeader('Content-Length', body.byteLength)
       end(response, conditions.method === 'HEAD' ? undefined : body)
@@ -273,12 +273,9 @@ function rangeOf(
   record: ResponseRecord,
   etag: string | undefined,
   length: number,
-  now: number,
 ): ByteRange | undefined {
   if (range === undefined || method !== 'GET' || record.status !== 200) return undefined
-  return permitsRange(ifRange, selectedOf(record, etag), now)
-    ? parseRange(range, length)
-    : undefined
+  return permitsRange(ifRange, selectedOf(record, etag)) ? parseRange(range, length) : undefined
 }
 
 /** Each encoding has an entity tag of its own, as its bytes differ (RFC 9110 section 8.8.3). */

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { milliseconds } from '@stowage/core'
 import type { RenderFacts } from '../exchange/renderer.ts'
 import { listOf } from '../headers/cache-control.ts'
 import {
@@ -12,7 +11,7 @@ import {
 } from '../headers/header-list.ts'
 import { parseStrings } from '../headers/structured-fields.ts'
 import type { ResolvedOptions } from '../options.ts'
-import type { Freshness } from '../policy/freshness.ts'
+import { type Freshness, toSeconds } from '../policy/freshness.ts'
 import { hasValidator, judge, type Verdict } from '../policy/storing.ts'
 import type { Validators } from '../request/conditions.ts'
 import type { CapturedResponse, ResponseHead } from '../response/capture.ts'
@@ -37,7 +36,7 @@ export function judgeRendered(
   const read = facts.privateRead ?? unvariedRead(captured, facts.headersRead, options)
   if (read !== undefined) return { refusal: `read-${read}` }
   if (!captured.isComplete) return { refusal: 'incomplete' }
-  const ttl = facts.ttl === undefined ? options.rules.ttl : milliseconds(facts.ttl) / 1_000
+  const ttl = facts.ttl === undefined ? options.rules.ttl : toSeconds(facts.ttl)
   const verdict = judge(captured, hasAuthorization, { ...options.rules, ttl }, now)
   if (verdict.refusal !== undefined) return verdict
   const size = captured.body?.byteLength ?? Infinity

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Cache, Clock } from '@stowage/core'
+import { monotonicOf } from '@stowage/core/internal'
 import type { VaryRecord } from '../storage/record.ts'
 import type { Hint } from '../storage/response-store.ts'
 import { ShortKeyMap } from '../storage/short-key-map.ts'
@@ -105,12 +106,12 @@ class UnstoredResponses {
   }
 
   add(key: string, ms: number, reason: Reason = 'private'): void {
-    this.#until[reason].set(key, this.#clock.now() + ms)
+    this.#until[reason].set(key, monotonicOf(this.#clock) + ms)
   }
 
   has(key: string, reason: Reason = 'private'): boolean {
     const until = this.#until[reason].get(key)
-    return until !== undefined && this.#clock.now() < until
+    return until !== undefined && monotonicOf(this.#clock) < until
   }
 
   remove(key: string): void {

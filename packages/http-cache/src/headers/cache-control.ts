@@ -4,7 +4,7 @@ import { skipBlanks, skipQuoted, splitList, trimBlanks } from './white-space.ts'
 export type Directives = ReadonlyMap<string, string | true>
 
 /** RFC 9111 section 1.2.2: a cache uses this value for a larger number of seconds. */
-const maxSeconds = 2 ** 31
+export const maxSeconds: number = 2 ** 31
 export const noDirectives: Directives = new Map()
 
 /** Parses a `Cache-Control` header, of a request or a response. Skips what is not a directive. */

@@ -1,8 +1,15 @@
 import type { Directives } from './cache-control.ts'
 import { splitList } from './white-space.ts'
 
-const member =
-  /^([a-z*][a-z0-9_.*-]*)(?:=(\?[01]|-?\d+(?:\.\d+)?|"(?:[^"\\]|\\["\\])*"|[A-Za-z*][^\s,;"()=]*))?(?:;[^,]*)?$/
+const text = String.raw`"(?:[^"\\]|\\["\\])*"`
+/** A boolean, a number, a string or a token; bytes, a date or a text, which no directive of HTTP has. */
+const item = String.raw`\?[01]|-?\d+(?:\.\d+)?|${text}|[A-Za-z*][^\s,;"()=]*|:[\w+/=]*:|@-?\d+|%"[^"]*"`
+const innerList = String.raw`\((?:[^"()]|${text})*\)`
+const parameters = `(?:;(?:[^",]|${text})*)?`
+const member = new RegExp(`^([a-z*][a-z0-9_.*-]*)(?:=(${item}|${innerList}))?${parameters}$`)
+const stringMember = new RegExp(
+  String.raw`^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"${parameters}$`,
+)
 const integer = /^\d+$/
 const lifetimes = ['max-age', 's-maxage']
 
@@ -37,7 +44,7 @@ export function parseStrings(value: string | undefined): string[] {
   if (value === undefined) return []
   const strings: string[] = []
   for (const part of splitList(value)) {
-    const match = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"(?:;[^,]*)?$/.exec(part)
+    const match = stringMember.exec(part)
     if (match === null) return []
     strings.push((match[1] as string).replaceAll(/\\(["\\])/g, '$1'))
   }

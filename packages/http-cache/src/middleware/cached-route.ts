@@ -15,7 +15,7 @@ import {
 import { formatCacheStatus, setCacheStatus } from '../response/cache-status.ts'
 import { RequestedControls } from '../response/controls.ts'
 import { ResponseEngine } from '../response-engine.ts'
-import { Invalidation, type InvalidationMethods } from './invalidation.ts'
+import { type InvalidatedUrl, Invalidation, type InvalidationMethods } from './invalidation.ts'
 
 /** What the middleware and a cached handler have in common. */
 export class CachedRoute {
@@ -87,24 +87,54 @@ export class CachedRoute {
   /** The methods of a middleware or a handler that invalidate responses. */
   invalidationMethods(): InvalidationMethods {
     const invalidation = this.#invalidation
-    const resolve = (url: string, request: IncomingMessage | undefined) =>
-      request === undefined ? normalizedUrl(url, invalidation) : invalidation.urlOf(request, url)
     return {
-      invalidate: (url, request) =>
-        invalidation.invalidateUrl(resolve(url, request), request === undefined),
+      invalidate: async (url, request) =>
+        invalidation.invalidateUrl(urlIn(url, request, invalidation)),
       invalidateDuring: async ({ urls, request, ...options }, work) => {
-        const resolved = urls.map((url) => resolve(url, request))
-        return invalidation.invalidateDuring(resolved, request === undefined, options, work)
+        if (!Array.isArray(urls)) throw noUrls()
+        const resolved = urls.map((url) => urlIn(url, request, invalidation))
+        return invalidation.invalidateDuring(resolved, options, work)
       },
     }
   }
 }
 
-/** A full URL as it is part of keys. */
-function normalizedUrl(text: string, invalidation: Invalidation): string {
+/**
+ * What a URL, or a path on the host of a request, is as part of keys.
+ *
+ * @throws TypeError for any other text, which would invalidate nothing
+ */
+function urlIn(
+  text: string,
+  request: IncomingMessage | undefined,
+  invalidation: Invalidation,
+): InvalidatedUrl {
+  if (request !== undefined && typeof text === 'string' && text.startsWith('/'))
+    return { url: invalidation.urlOf(request, encodedPath(text)), isPublic: false }
+  if (!URL.canParse(text)) throw notUrl(text)
   const { protocol, host, pathname, search } = new URL(text)
-  const request = { headers: { host }, protocol: protocol.slice(0, -1) }
-  return invalidation.urlOf(request as unknown as FrameworkRequest, pathname + search)
+  if (protocol !== 'http:' && protocol !== 'https:') throw notUrl(text)
+  const named = { headers: { host }, protocol: protocol.slice(0, -1) }
+  const url = invalidation.urlOf(named as unknown as FrameworkRequest, pathname + search)
+  return { url, isPublic: true }
+}
+
+/** A path as clients request it, such as `/caf%C3%A9` for `/café`. */
+function encodedPath(text: string): string {
+  return text.toWellFormed().replaceAll(/[^!-~]+/g, encodeURIComponent)
+}
+
+function notUrl(text: unknown): TypeError {
+  return new TypeError(
+    `invalidate: ${JSON.stringify(text)} is neither a full URL, such as 'https://shop.example/products/1', nor a path with the ` +
+      "request whose host it is on: invalidate('/products/1', request).",
+  )
+}
+
+function noUrls(): TypeError {
+  return new TypeError(
+    "invalidateDuring: urls must be an array, such as ['https://shop.example/products/1'].",
+  )
 }
 
 /** Whether a method is one of those whose responses are stored. */

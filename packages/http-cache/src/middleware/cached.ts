@@ -28,7 +28,7 @@ export interface CachedHandler<Request, Response> extends InvalidationMethods {
  * response can be refreshed in the background, and a client that disconnects does not end the rendering for the others.
  * The response is sent once it is complete.
  *
- * @throws TypeError for an unknown option
+ * @throws TypeError for an unknown option, and without a handler
  * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
  * @example
  * const options = { cache, ttl: '1m', staleWhileRevalidate: '1h' } as const
@@ -45,6 +45,7 @@ export function cached<
   handler: (request: Request, response: Response, next: (error?: unknown) => void) => unknown,
 ): CachedHandler<Request, Response> {
   const route = new CachedRoute(options)
+  if (typeof handler !== 'function') throw new TypeError(noHandler)
   const call = handler as unknown as Handler
   const listener = (request: Request, response: Response, next?: (error?: unknown) => void) => {
     const createRenderer = (keys?: RequestKeys) =>
@@ -53,6 +54,9 @@ export function cached<
   }
   return Object.assign(listener, route.invalidationMethods())
 }
+
+const noHandler =
+  'cached: the second argument must be the handler: cached({ cache }, (request, response) => response.end()).'
 
 /** A handler of `node:http` or Express. */
 type Handler = (

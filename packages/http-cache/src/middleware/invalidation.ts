@@ -40,6 +40,13 @@ export interface InvalidateDuringOptions extends ChangeOptions {
   readonly request?: IncomingMessage | undefined
 }
 
+/** A URL as it is part of keys. */
+export interface InvalidatedUrl {
+  readonly url: string
+  /** Whether it is the URL that clients request, perhaps from a proxy. */
+  readonly isPublic: boolean
+}
+
 /** Methods that change nothing (RFC 9110 section 9.2.1). */
 const safeMethods = new Set([
   'GET',
@@ -66,12 +73,10 @@ export class Invalidation {
 
   /**
    * Deletes all variants of a URL, in all processes. A response that is being rendered is not stored.
-   *
-   * @param isPublic whether it is the URL that clients request, perhaps from a proxy
    */
-  async invalidateUrl(url: string, isPublic = false): Promise<void> {
+  async invalidateUrl(url: InvalidatedUrl): Promise<void> {
     const { cache } = this.#options
-    const { key, tags } = this.#namesOf(url, isPublic)
+    const { key, tags } = this.#namesOf(url)
     this.#engine.forget(key)
     await Promise.all([
       cache.delete(key),
@@ -84,12 +89,11 @@ export class Invalidation {
    * stored. See `cache.changing`.
    */
   async invalidateDuring<T>(
-    urls: readonly string[],
-    isPublic: boolean,
+    urls: readonly InvalidatedUrl[],
     { keys = [], tags = [], ...options }: ChangeOptions,
     work: ChangeWork<T>,
   ): Promise<T> {
-    const names = urls.map((url) => this.#namesOf(url, isPublic))
+    const names = urls.map((url) => this.#namesOf(url))
     const forget = () => {
       for (const { key } of names) this.#engine.forget(key)
     }
@@ -106,7 +110,7 @@ export class Invalidation {
   }
 
   /** The key of the response of a URL, and the tags of those that have further keys. */
-  #namesOf(url: string, isPublic: boolean): { readonly key: string; readonly tags: string[] } {
+  #namesOf({ url, isPublic }: InvalidatedUrl): { readonly key: string; readonly tags: string[] } {
     const tags = this.#hasMoreKeys || isPublic ? [tagOfUrl(url)] : []
     // Another process may know that responses of the path do not depend on parts of the query.
     if (this.#options.keys.searchRules !== undefined) tags.push(tagOfUrl(pathOf(url)))
@@ -130,6 +134,8 @@ export class Invalidation {
    */
   observe(request: FrameworkRequest, response: ServerResponse): void {
     if (safeMethods.has(request.method ?? '')) return
+    // Node forgets the address of a client that has left, unless it was read: by that, a proxy is trusted, which the key has.
+    void request.socket?.remoteAddress
     const { end } = response
     let hasEnded = false
     // A stream stops without `end` if the client leaves, although the request may have changed something.
@@ -152,8 +158,10 @@ export class Invalidation {
 
   /** Never rejects. */
   async #invalidateFor(request: FrameworkRequest, response: ServerResponse): Promise<void> {
-    const key = this.urlOf(request)
+    let key = targetOf(request)
     try {
+      // A function of the application may fail, such as that for `trust proxy`.
+      key = this.urlOf(request)
       await this.#deadlines.limit(this.#invalidateNamed(request, response))
     } catch (error) {
       reportError(this.#options.cache.name, key, error)
@@ -172,7 +180,7 @@ export class Invalidation {
       .filter((path) => path !== undefined)
       .map((path) => this.urlOf(request, path))
     await Promise.all([
-      ...[...new Set(urls)].map((url) => this.invalidateUrl(url)),
+      ...[...new Set(urls)].map((url) => this.invalidateUrl({ url, isPublic: false })),
       this.#invalidateOwnKey(request),
       groups.length === 0 ? undefined : cache.invalidateTags(groups),
     ])

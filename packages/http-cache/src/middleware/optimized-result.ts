@@ -57,6 +57,7 @@ export async function toOptimizedResult<T>(
   load: () => Awaitable<T | undefined>,
 ): Promise<void> {
   checkOptions(options)
+  if (typeof load !== 'function') throw new TypeError(noLoad)
   const { key, tags = [], types = defaultTypes as Record<string, Serializer<T>> } = options
   const { engine, resolved } = engineFor(options)
   const names = Object.keys(types)
@@ -77,6 +78,9 @@ export async function toOptimizedResult<T>(
   await renderer.settled()
 }
 
+const noLoad =
+  "toOptimizedResult: the fourth argument must be the function that returns the result: async () => ({ name: 'Ada' })."
+
 const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>> = {
   cache: true,
   key: true,
@@ -88,7 +92,7 @@ const optionNames: Readonly<Record<keyof OptimizedResultOptions<unknown>, true>>
   encodings: true,
 }
 
-/** The engine would take an invalid key for a failure of the store, and not use the cache for other keys either. */
+/** The engine would take an invalid key for a failure of the store, and call `load` for each request. */
 function checkOptions<T>(options: OptimizedResultOptions<T>): void {
   checkOptionNames('toOptimizedResult', options, optionNames)
   const { cache, key, ttl, tags = [], types = defaultTypes } = options

@@ -1,7 +1,9 @@
 // Lifetime, age and use of stored responses: RFC 9111 section 4.2, and RFC 5861.
+import { type Duration, milliseconds } from '@stowage/core'
 import {
   type Directives,
   isMalformed,
+  maxSeconds,
   parseCacheControl,
   secondsOf,
 } from '../headers/cache-control.ts'
@@ -22,6 +24,11 @@ export interface Freshness {
   readonly isShared: boolean
   /** Names of headers that are not sent with hits: those of `no-cache="…"`. */
   readonly omitted: readonly string[]
+}
+
+/** Converts a duration to seconds. `Infinity` becomes the longest lifetime, because JSON does not represent it. */
+export function toSeconds(duration: Duration): number {
+  return Math.min(milliseconds(duration) / 1_000, maxSeconds)
 }
 
 /** The share of the time since the last change for which a response is fresh without a lifetime of its own. */

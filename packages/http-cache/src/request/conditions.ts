@@ -105,8 +105,7 @@ export function isNotModified(conditions: Conditions, selected: Selected, now: n
 }
 
 function matchesWeakly(list: string, etag: string | undefined): boolean {
-  if (etag === undefined) return false
-  const expected = opaque(etag)
+  const expected = etag && opaque(etag)
   let position = 0
   while (position < list.length) {
     const code = list.charCodeAt(position)
@@ -130,21 +129,17 @@ function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag
 }
 
-/**
- * Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. A date counts if
- * the response was created a second later at least: otherwise another change may have followed in the same second.
- */
-export function permitsRange(
-  ifRange: string | undefined,
-  selected: Selected,
-  now: number,
-): boolean {
+/** Whether `If-Range` permits a part of the representation (RFC 9110 section 13.1.5): it is compared strongly. */
+export function permitsRange(ifRange: string | undefined, selected: Selected): boolean {
   if (ifRange === undefined) return true
   if (ifRange.startsWith('"')) return ifRange === selected.etag
-  if (ifRange.startsWith('W/') || ifRange !== selected.lastModified) return false
-  const changed = parseHttpDate(selected.lastModified, now)
-  const created = parseHttpDate(selected.date, now)
-  return changed !== undefined && created !== undefined && created - changed >= 1_000
+  return !ifRange.startsWith('W/') && ifRange === selected.lastModified && isStrongDate(selected)
+}
+
+/** Whether the response was not changed in the second in which it was sent (RFC 9110 section 8.8.2.2). */
+function isStrongDate({ lastModified, date }: Selected): boolean {
+  const [changed, sent] = [lastModified, date].map((each) => parseHttpDate(each, 0))
+  return changed !== undefined && sent !== undefined && sent - changed >= 1_000
 }
 
 /** A part of a body; `undefined` for the whole body, `'unsatisfiable'` if no byte is in it. */

@@ -162,7 +162,8 @@ export function normalizeHeader(
   value: string | readonly string[] | undefined,
 ): string {
   if (value === undefined) return '\0'
-  const text = typeof value === 'string' ? value : value.join(',')
+  // Middleware in front may have set a number.
+  const text = typeof value === 'string' ? value : [value].flat().join(',')
   if (secretHeaders.has(name)) return hashed(text)
   // In a quoted string, white space, case and delimiters count.
   if (text.includes('"')) return text

@@ -126,6 +126,11 @@ test('Cache-Groups become tags of their origin', () => {
     ['group o a'],
   )
   expect(groupTags({}, 'http://x')).toEqual([])
+  // Parameters are ignored, with a comma in a text as well.
+  expect(groupTags({ 'cache-groups': '"a";b="c, d", "e"' }, 'o')).toEqual([
+    'group o a',
+    'group o e',
+  ])
 })
 
 describe('encoded variants', () => {

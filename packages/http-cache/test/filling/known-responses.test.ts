@@ -113,3 +113,18 @@ test('a key whose response was stored has no marks', () => {
   expect(reasons.map((reason) => unstored.has('k', reason))).toEqual([false, false, false])
   expect(unstored.has('other')).toBe(true)
 })
+
+test('a mark ends also if the clock of the system is set back', async () => {
+  const clock = new ManualClock()
+  let setBackMs = 0
+  const now = () => clock.now() - setBackMs
+  const monotonic = () => clock.monotonic()
+  const shifted = { now, monotonic, sleep: async () => {} }
+  const { unstored } = knownResponsesOf(new Cache(memory(), { clock: shifted }))
+  unstored.add('k', 100)
+  setBackMs = 3_600_000
+  await clock.advance(99)
+  expect(unstored.has('k')).toBe(true)
+  await clock.advance(1)
+  expect(unstored.has('k')).toBe(false)
+})

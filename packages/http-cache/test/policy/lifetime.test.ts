@@ -45,6 +45,17 @@ describe('the stated lifetime', () => {
     const lifetime = (value: string) =>
       explicitLifetime(headers(value), of(headers(value), ['cdn-cache-control']), now)
     expect([lifetime('max-age=5'), lifetime('public')]).toEqual([5, undefined])
+    const members = [
+      'a=("b, c" d;e=1 2.5)',
+      'a=:aGk=:',
+      'a=@1700000000',
+      'a=%"f%c3%bc"',
+      'a;b="c, d"',
+    ]
+    for (const other of members) expect(lifetime(`${other}, max-age=5`)).toBe(5)
+    // Each is an error of the whole field, which is ignored.
+    for (const wrong of ['a=(b, c)', 'a=("b)', 'a=:a', 'a=%"', 'a="b"c'])
+      expect(lifetime(`${wrong}, max-age=5`)).toBe(30)
   })
 })
 

@@ -152,12 +152,26 @@ export class Dispatcher {
   ): Promise<T> {
     try {
       if (this.#router.nodeFor(key) === undefined) await this.#router.ready()
-      const node = this.#router.nodeFor(key)
-      if (node === undefined) throw noNode()
-      const connection = await connect(node)
+      const [node, connection] = await this.#connectFor(key, connect)
       return await sendOn(node, connection, operation, 1, command)
     } catch (error) {
       throw translate(error, operation, key)
+    }
+  }
+
+  /** Connects to the node of a key. If that is removed from the cluster meanwhile, connects to the one that replaces it. */
+  async #connectFor(
+    key: string,
+    connect: (node: Node) => Promise<Connection>,
+  ): Promise<[Node, Connection]> {
+    for (;;) {
+      const node = this.#router.nodeFor(key)
+      if (node === undefined) throw noNode()
+      try {
+        return [node, await connect(node)]
+      } catch (error) {
+        if (!wasRemoved(node) || this.#router.nodeFor(key) === node) throw error
+      }
     }
   }
 
@@ -171,17 +185,31 @@ export class Dispatcher {
       failures ??= new Map()
       failures.set(index, translate(error, operation, keys[index]))
     }
-    const send = async (node: Node | undefined, group: KeyGroup) => {
+    const failAll = ({ indexes }: KeyGroup, error: unknown) => {
+      for (const index of indexes) fail(index, error)
+    }
+    const sendAll = (groups: ReadonlyMap<Node | undefined, KeyGroup>) =>
+      Promise.all([...groups].map(([node, group]) => connectAndSend(node, group)))
+    const connectAndSend = async (node: Node | undefined, group: KeyGroup): Promise<unknown> => {
+      if (node === undefined) return failAll(group, noNode())
+      let connection: Connection
       try {
-        if (node === undefined) throw noNode()
-        const connection = node.connection ?? (await node.connect())
+        connection = node.connection ?? (await node.connect())
+      } catch (error) {
+        const others = this.#groupByNode(group.keys, group.indexes)
+        return wasRemoved(node) && !others.has(node) ? sendAll(others) : failAll(group, error)
+      }
+      return send(node, connection, group)
+    }
+    const send = async (node: Node, connection: Connection, group: KeyGroup) => {
+      try {
         const groupFailures = await sendOn(node, connection, operation, group.keys.length, (each) =>
           command(each, group),
         )
         for (const [index, error] of groupFailures ?? [])
           fail(group.indexes[index] as number, error)
       } catch (error) {
-        for (const index of group.indexes) fail(index, error)
+        failAll(group, error)
       }
     }
     try {
@@ -189,13 +217,18 @@ export class Dispatcher {
     } catch (error) {
       throw translate(error, operation)
     }
-    await Promise.all([...this.#groupByNode(keys)].map(([node, group]) => send(node, group)))
+    await sendAll(this.#groupByNode(keys))
     return failures
   }
 
-  #groupByNode(keys: readonly string[]): Map<Node | undefined, KeyGroup> {
+  /** @param indexes those of the keys in the caller's list */
+  #groupByNode(
+    keys: readonly string[],
+    indexes: readonly number[] = [...keys.keys()],
+  ): Map<Node | undefined, KeyGroup> {
     const groups = new Map<Node | undefined, KeyGroup>()
-    for (const [index, key] of keys.entries()) {
+    for (const [position, key] of keys.entries()) {
+      const index = indexes[position] as number
       const node = this.#router.nodeFor(key)
       const group = groups.get(node)
       if (group === undefined) groups.set(node, { keys: [key], indexes: [index] })
@@ -246,6 +279,11 @@ export function throwFailures(
       : { status: 'rejected', reason: errorOfKey(failure, operation, key) }
   })
   throw new BatchError(outcomes)
+}
+
+/** Whether a node was removed from the cluster. Nothing was sent to it, if it could not be connected. */
+function wasRemoved({ state }: Node): boolean {
+  return state === 'closed'
 }
 
 function noNode(): Error {

@@ -93,6 +93,51 @@ describe('a command for a key', () => {
   })
 })
 
+describe('a node that is removed while a command waits for its connection', () => {
+  /** A node `a1` that cannot be connected, and a node `a` that is used in its place once it is removed. */
+  function removing() {
+    const refused = gate()
+    const [old, next] = [node('a1', { isUp: false, connecting: refused.opened }), node('a')]
+    const { dispatcher, state } = setUp([old, next])
+    const remove = () => {
+      state.nodes = [next]
+      old.state = 'closed'
+      refused.fail(new Error('refused'))
+    }
+    return { dispatcher, old, next, state, remove, refused }
+  }
+
+  test('is replaced by the one that has its keys then', async () => {
+    const { dispatcher, old, remove } = removing()
+    const sent: string[] = []
+    const one = dispatcher.send('op', 'a1', nameOf)
+    const many = dispatcher.sendGroups('op', ['a2', 'a11', 'a12'], async (connection, group) => {
+      sent.push(`${await nameOf(connection)} ${group.keys} ${group.indexes}`)
+      return new Map([[group.keys.length - 1, new Error(`no ${group.keys.at(-1)}`)]])
+    })
+    remove()
+    expect(await one).toBe('a')
+    expect([...((await many) ?? [])].map(([index]) => index)).toEqual([0, 2])
+    expect([sent, old.ways]).toEqual([
+      ['a a2 0', 'a a11,a12 1,2'],
+      ['connect', 'connect'],
+    ])
+  })
+
+  test('fails if it has no successor, or is still used', async () => {
+    for (const isRemoved of [true, false]) {
+      const { dispatcher, old, state, refused } = removing()
+      const one = dispatcher.send('op', 'a1', nameOf)
+      const many = dispatcher.sendGroups('op', ['a11'], async () => undefined)
+      if (isRemoved) Object.assign(state, { nodes: [] })
+      if (isRemoved) old.state = 'closed'
+      refused.fail(new Error('refused'))
+      await expect(one).rejects.toThrow(isRemoved ? noNode : 'refused')
+      expect([...((await many) ?? []).keys()]).toEqual([0])
+    }
+  })
+})
+
 describe('a command for all nodes', () => {
   test('is sent to each, and a ping also to those that were down', async () => {
     const nodes = [node('a'), node('b', { isUp: false })]

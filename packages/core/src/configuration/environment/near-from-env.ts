@@ -1,6 +1,5 @@
 import type { InvalidationBus } from '../../bus.ts'
 import type { NearOptions } from '../../near/near-options.ts'
-import type { Driver } from '../driver.ts'
 import type { DriverRegistry } from '../driver-registry.ts'
 import type { Env } from '../env.ts'
 
@@ -43,18 +42,14 @@ async function readBus(
   text: string,
   registry: DriverRegistry,
 ): Promise<(() => InvalidationBus) | undefined> {
-  const [driverName = '', kind = ''] = text.split('-')
-  const driver = await loadDriver(registry, driverName)
+  const [driverName = '', ...kind] = text.split('-')
   try {
-    const bus = driver?.busFromEnv?.(env, kind)
+    const driver = registry.has(driverName) ? await registry.load(driverName) : undefined
+    const bus = driver?.busFromEnv?.(env, kind.join('-'))
     if (bus !== undefined) return () => bus
     env.problem(variable, 'is not an invalidation bus. Use redis or redis-tracking.')
   } catch (error) {
     env.problem(variable, (error as Error).message)
   }
   return undefined
-}
-
-async function loadDriver(registry: DriverRegistry, name: string): Promise<Driver | undefined> {
-  return registry.has(name) ? registry.load(name).catch(() => undefined) : undefined
 }
