@@ -132,6 +132,22 @@ describe.each(['bytes', 'shared'] as const)('sessions in memory, values: %s', (v
     },
   )
 
+  test('a key "expires" stays as it is, though it is the time at which the cookie expires', async () => {
+    const { one, two, clock, advance } = start()
+    const cookie = cookieOf(60_000, clock.now())
+    for (const expires of [clock.now() + 60_000, cookie.expires]) {
+      const id = String(expires)
+      await one.create(id, { cookie, expires })
+      advance(1_000)
+      const session = await readExisting(one, id)
+      await one.touch(id, Object.assign(session, { cookie: cookieOf(60_000, clock.now()) }))
+      expect((await readExisting(two, id)).expires).toBe(expires)
+      session.expires = 'never'
+      expect(await one.update(id, session)).toBe('saved')
+      expect((await readExisting(two, id)).expires).toBe('never')
+    }
+  })
+
   test('touch moves the expiry, also of an object that was not read, and stores no data', async () => {
     const { one, two, advance, clock } = start()
     await one.create('id', { n: 1, cookie: cookieOf(1_000, clock.now()) })

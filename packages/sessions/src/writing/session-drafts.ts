@@ -44,10 +44,8 @@ export class SessionDrafts {
     const isListed = users !== undefined && users.userOf(toFields(text)) !== undefined
     const { body } = text
     const cookie = withExpiry(text.cookie, expires)
-    // JSON has no value for an expiry that the application has removed.
-    const repeatsExpiry = text.repeatsExpiry && cookie?.expires !== undefined
     return {
-      text: { body, cookie, repeatsExpiry },
+      text: { body, cookie },
       expires,
       created: began,
       isListed,

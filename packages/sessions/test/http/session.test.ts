@@ -18,7 +18,7 @@ import {
   wasSessionUsed,
 } from '@stowage/sessions'
 import { ManualClock } from '@stowage/testing'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 
 type Handle = (
   request: IncomingMessage & { session: RequestSession },
@@ -147,6 +147,20 @@ describe('on a server of node:http', () => {
     })
     expect((await get()).text).toBe('1')
     expect((await get()).text).toBe('2')
+  })
+
+  test('a session whose only key is the time at which its cookie expires is stored', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { get } = await serve(
+      ({ session, url }, response) => {
+        if (url === '/token') session.expires = Date.now() + 60_000
+        response.end(typeof session.expires)
+      },
+      { cookie: { maxAge: 60_000 } },
+    )
+    await get('/token')
+    expect((await get()).text).toBe('number')
   })
 
   test('destroy and regenerate clear the cookie of a session that has no successor', async () => {

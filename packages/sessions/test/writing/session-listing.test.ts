@@ -7,7 +7,7 @@ import { SessionListing } from '../../src/writing/session-listing.ts'
 /** A session with a user, or without one. */
 const stored = (user?: string, isListed = user !== undefined) =>
   ({
-    text: { body: JSON.stringify({ user }), cookie: undefined, repeatsExpiry: false },
+    text: { body: JSON.stringify({ user }), cookie: undefined },
     ...{ created: 5, isListed, lifetimeMs: 60 },
   }) as unknown as DraftSession
 const seen = (session: StoredSession, hasIndex = true): SeenSession => ({
