@@ -257,15 +257,17 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     const ending = ended.then(
       () => {
         this.#endedCookie = cookie
-        this.#ending = undefined
       },
       (error: unknown) => {
         if (!isReported) throw error
-        this.#ending = undefined
       },
     )
-    ending.catch(ignore)
-    this.#ending = ending
+    // A request may end several sessions, one after another.
+    const endings = Promise.all([this.#ending, ending]).then(() => {
+      if (this.#ending === endings) this.#ending = undefined
+    })
+    endings.catch(ignore)
+    this.#ending = endings
     return ended
   }
 
@@ -306,7 +308,9 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     }
     if (isNewToBrowser) this.#setCookie(session)
     else if (isExtended) this.#extendCookie(session)
-    return isDue ? save(id).then(ignore) : undefined
+    const saving = isDue ? save(id).then(ignore) : undefined
+    // The session before, which `regenerate` ends.
+    return this.#ending === undefined ? saving : Promise.all([saving, this.#ending]).then(ignore)
   }
 
   #isRotationDue(session: RequestSession): boolean {

@@ -221,6 +221,43 @@ describe('on a server of node:http', () => {
     })
   })
 
+  describe('an end of the session that fails, and that nobody has received,', () => {
+    const ends: Record<string, (request: Parameters<Handle>[0]) => unknown> = {
+      'is that of regenerate, before a login': (request) => {
+        request.session.regenerate()
+        request.session.user = 'bob'
+      },
+      'is followed by another one': (request) => {
+        request.session.regenerate()
+        request.session.destroy()
+      },
+    }
+
+    test.each(Object.keys(ends))('fails the response: it %s', async (name) => {
+      let failures = 0
+      const backend = wrapStore(memory(), (operation, call) => {
+        if (operation !== 'delete' || failures-- <= 0) return call()
+        throw new CacheError('ERR_CACHE_UNAVAILABLE', 'the end fails')
+      })
+      const store = new Sessions<Record<string, unknown>>({ cache: new Cache(backend) })
+      const { get } = await serve(
+        (request, response) => {
+          if (request.url === '/login') request.session.user = 'ada'
+          if (request.url === '/end') {
+            failures = 1
+            ends[name]?.(request)
+          }
+          response.end(`${request.session?.user}`)
+        },
+        { store },
+      )
+      await get('/login')
+      const { status, text, setCookies } = await get('/end')
+      expect([status, text, setCookies]).toEqual([500, expect.stringContaining('fails'), []])
+      expect((await get()).text).toBe('ada')
+    })
+  })
+
   test('regenerate keeps the named keys only', async () => {
     const { get } = await serve(async (request, response) => {
       if (request.url === '/fill') Object.assign(request.session, { cart: ['lamp'], csrf: 'x' })
