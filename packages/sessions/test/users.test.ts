@@ -110,6 +110,43 @@ test('sign-out everywhere holds although the sessions could not be deleted', asy
   expect(await one.read('new')).toBeDefined()
 })
 
+test.each(['bob', undefined])(
+  'nor does a slow request continue such a session with the user %s',
+  async (user) => {
+    const { one, two, create, createCache } = start()
+    await one.create('id', { user: 'ada', cart: 1 })
+    const slow = await readExisting(two)
+    const cache = createCache()
+    cache.deleteMany = async () => {
+      throw new Error('the process has ended')
+    }
+    await expect(create({ cache }).destroyAllFor('ada')).rejects.toThrow('ended')
+    slow.user = user
+    expect(await two.update('id', slow)).toBe('dropped')
+    expect(await one.read('id')).toBeUndefined()
+  },
+)
+
+test.each([false, true])(
+  'a session has ended that gets another user before it is deleted, rotation: %s',
+  async (rotation) => {
+    const { one, create, backend, clock } = start({ rotation })
+    await one.create('id', { user: 'ada' })
+    const session = await readExisting(one)
+    let outcome: string | undefined
+    const store = wrapStore(backend, async (operation, call, [keys]) => {
+      const deletes = operation === 'deleteMany' || operation === 'compareAndSet'
+      if (deletes && String(keys).startsWith('s:v1:')) {
+        outcome = await one.update('id', Object.assign(session, { user: 'bob' }))
+      }
+      return call()
+    })
+    const other = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+    await other.destroyAllFor('ada')
+    expect([outcome, await create().read('id')]).toEqual(['dropped', undefined])
+  },
+)
+
 test('sessions end if the list was evicted, and do not come back with a new one', async () => {
   const { one, backend } = start()
   await one.create('id', { user: 'ada' })

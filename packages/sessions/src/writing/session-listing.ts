@@ -58,11 +58,17 @@ export class SessionListing {
     if (isDue) await index?.extend(user, key, lifetimeMs)
   }
 
-  /** Takes a session that was stored with another user out of the list of the user before. */
-  async removeBefore(key: string, stored: StoredSession, seen: SeenSession): Promise<void> {
+  /**
+   * Takes a session that was stored with another user out of the list of the user before. Resolves to `false` if the list did
+   * not contain it: the session was ended, although it may not have been deleted yet.
+   */
+  async removeBefore(key: string, stored: StoredSession, seen: SeenSession): Promise<boolean> {
     const before = this.#userOf(seen.stored.text)
-    if (before === undefined || before === this.#userOf(stored.text)) return
-    await this.#users?.index.remove(before, (each) => each !== key)
+    const index = this.#users?.index
+    if (index === undefined || before === undefined || before === this.#userOf(stored.text))
+      return true
+    const removed = await index.remove(before, (each) => each !== key)
+    return removed.includes(key)
   }
 
   /** Lists a session under a second key. Resolves to `false` if the list does not contain the first one. */

@@ -219,9 +219,11 @@ export class SessionWriter {
     if (users !== undefined && !(await this.#listing.add(key, stored, seen))) return undefined
     if (!seen.isOld) {
       const snapshot = await this.#drafts.store(seen.snapshot, stored)
-      if (snapshot !== undefined && seen.stored.isListed)
-        await this.#listing.removeBefore(key, stored, seen)
-      return snapshot && seenOf(key, snapshot, stored)
+      if (snapshot === undefined) return undefined
+      const existed = !seen.stored.isListed || (await this.#listing.removeBefore(key, stored, seen))
+      if (existed) return seenOf(key, snapshot, stored)
+      await this.#context.cache.delete(key)
+      return undefined
     }
     const moved = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     if (moved === undefined) return undefined

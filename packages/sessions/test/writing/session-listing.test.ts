@@ -18,7 +18,7 @@ const seen = (session: StoredSession, hasIndex = true): SeenSession => ({
 type Call = readonly unknown[]
 
 /** The list of users, of which a test sees the calls, when they begin and when they end. */
-function setUp({ isDue = true, hasEnded = false, hasUsers = true } = {}) {
+function setUp({ isDue = true, hasEnded = false, hasUsers = true, isListed = true } = {}) {
   const calls: Call[] = []
   const ended: unknown[] = []
   let removed: string[] | undefined = []
@@ -36,7 +36,7 @@ function setUp({ isDue = true, hasEnded = false, hasUsers = true } = {}) {
     addCopy: (...args: unknown[]) => slow(false, ['addCopy', ...args]),
     hasEnded: (...args: unknown[]) => slow(hasEnded, ['hasEnded', ...args]),
     remove: (user: unknown, isKept: (key: string) => boolean) =>
-      slow(undefined, ['remove', user, keysKept(isKept)]),
+      slow(isListed ? ['k'] : [], ['remove', user, keysKept(isKept)]),
   }
   let parsed = 0
   const userOfText = ({ body }: SessionText) => {
@@ -139,9 +139,15 @@ test.each<[string, StoredSession, StoredSession, Call[]]>([
   ['its first user', stored('ada'), stored(), []],
 ])('a session leaves the list of the user before, with %s', async (_, now, before, expected) => {
   const { listing, calls, ended } = setUp()
-  await listing.removeBefore('k', now, seen(before))
+  expect(await listing.removeBefore('k', now, seen(before))).toBe(true)
   expect(calls).toEqual(expected)
   expect(ended).toHaveLength(expected.length)
+})
+
+test('a session has ended that the list of the user before did not contain any more', async () => {
+  const [bob, ada] = [stored('bob'), seen(stored('ada'))]
+  expect(await setUp({ isListed: false }).listing.removeBefore('k', bob, ada)).toBe(false)
+  expect(await setUp({ hasUsers: false }).listing.removeBefore('k', bob, ada)).toBe(true)
 })
 
 test('a session that moves is listed twice, and then once', async () => {
