@@ -317,8 +317,11 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     if (sessions.ageOfId(session) < rotateAfter) return false
-    // Without the cookie of the new id, the browser would lose its session.
-    const canSend = this.held?.canWait === true && this.#cookie.canSend(session.cookie)
+    // Without the cookie of the new id, the browser would lose its session. Koa removes it from the response to an error.
+    const canSend =
+      this.held?.canWait === true &&
+      this.#response.statusCode < 500 &&
+      this.#cookie.canSend(session.cookie)
     return canSend && !this.#hasOtherId(session)
   }
 
