@@ -76,6 +76,15 @@ export interface IndexedSession {
   readonly created: number
 }
 
+/** A session that stays when all others of its user end. */
+export interface KeptSession {
+  readonly key: string
+  /** `undefined` if it does not exist, but may be about to. */
+  readonly created: number | undefined
+  /** The key that it had first. */
+  readonly firstKey: string
+}
+
 /**
  * The sessions of each user. A session that carries a user exists only as long as it is listed here: what is removed from
  * the list has ended at once, also if the index itself was evicted.
@@ -183,24 +192,24 @@ export class UserIndex {
   /**
    * Removes all sessions but one, and ends those that are not listed. Resolves to the keys of the listed ones.
    *
-   * @param kept the session to keep, if there is one. `created` is `undefined` if it does not exist, but may be about to
+   * @param kept the session to keep, if there is one
    * @param movedUntil until when sessions may be moved, in epoch milliseconds
    */
   async removeAll(
     user: string | number,
-    kept: { readonly key: string; readonly created: number | undefined } | undefined,
+    kept: KeptSession | undefined,
     movedUntil = 0,
   ): Promise<string[]> {
     const now = Math.floor(this.#options.cache.clock.now())
     let removed: string[] = []
     await this.#change('logout', user, async (found) => {
-      const entries = Object.entries(found.entries)
-      removed = entries.filter(([key]) => key !== kept?.key).map(([key]) => key)
+      const spared = sparedEntries(found.entries, kept)
+      removed = Object.keys(found.entries).filter((key) => !(key in spared))
       // An earlier mark may be that of a faster clock or of another timeout: what it has ended must not become valid again.
       const at = Math.max(now, found.ended?.at ?? now)
       const until = Math.max(at + this.#markMs + markMarginMs, movedUntil, found.ended?.until ?? 0)
       return {
-        entries: Object.fromEntries(entries.filter(([key]) => key === kept?.key)),
+        entries: spared,
         ended: { at, until, kept: keptKey(found, kept) },
       }
     })
@@ -320,11 +329,17 @@ function hasEnded({ ended, entries }: SeenIndex, { key, created }: IndexedSessio
   return entries[key] === undefined || entries[key][0] !== created
 }
 
+/** The entries of the session that is kept. It may be getting another key, under which it is listed as well. */
+function sparedEntries(entries: Entries, kept: KeptSession | undefined): Entries {
+  if (kept === undefined) return {}
+  const spared = Object.entries(entries).filter(
+    ([key, [, , firstKey = key]]) => key === kept.key || firstKey === kept.firstKey,
+  )
+  return Object.fromEntries(spared)
+}
+
 /** The key of the session that is kept, unless it had ended before. */
-function keptKey(
-  found: SeenIndex,
-  kept: { readonly key: string; readonly created: number | undefined } | undefined,
-): string | null {
+function keptKey(found: SeenIndex, kept: KeptSession | undefined): string | null {
   if (kept?.created === undefined) return null
   return hasEnded(found, { key: kept.key, created: kept.created }) ? null : kept.key
 }
