@@ -171,6 +171,25 @@ test('the oldest session ends if a user has too many', async () => {
   expect(namesOf(await two.of('ada'))).toEqual(['c', 'd'])
 })
 
+test('of two logins at the same time, both stay, and the oldest sessions end', async () => {
+  const { one, two, create, backend, clock, advance } = start({ maxPerUser: 2 })
+  for (const id of ['a', 'b']) {
+    await one.create(id, { user: 'ada', device: id })
+    advance(60_000)
+  }
+  let isBefore = true
+  const store = wrapStore(backend, async (operation, call, [key]) => {
+    if (isBefore && operation === 'add' && String(key).startsWith('s:v1:')) {
+      isBefore = false
+      await two.create('d', { user: 'ada', device: 'd' })
+    }
+    return call()
+  })
+  const slow = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+  await slow.create('c', { user: 'ada', device: 'c' })
+  expect(namesOf(await one.of('ada'))).toEqual(['c', 'd'])
+})
+
 test('the list exists as long as the sessions of the user', async () => {
   const { one, two, advance } = start({ idleTimeout: '10m' })
   await one.create('used', { user: 'ada', device: 'used' })

@@ -69,6 +69,12 @@ const maxClockDifferenceMs = 1_800_000
  */
 const markMarginMs = 2 * maxClockDifferenceMs
 
+/**
+ * How long it takes from the beginning of a session until it is stored, at most, in milliseconds. A session is listed before, so
+ * that one which does not exist yet may be that of another login.
+ */
+const maxLoginMs = 60_000
+
 /** A session, as far as the list of its user concerns it. */
 export interface IndexedSession {
   readonly key: string
@@ -233,14 +239,16 @@ export class UserIndex {
     return removed
   }
 
-  /** Leaves out the oldest sessions beyond the limit, after those that do not exist any more. */
+  /** Leaves out those sessions beyond the limit that do not exist any more, and then the oldest. */
   async #limit(entries: Entries, added: string): Promise<Entries> {
     const { maxPerUser, cache } = this.#options
     const keys = Object.keys(entries)
     if (keys.length <= maxPerUser) return entries
     const values = await cache.getMany(keys, { consistency: 'strong' })
+    const isBeingStored = (key: string) =>
+      key === added || (entries[key] as Entry)[0] > cache.clock.now() - maxLoginMs
     const newest = keys
-      .filter((key, index) => key === added || values[index] !== undefined)
+      .filter((key, index) => values[index] !== undefined || isBeingStored(key))
       .sort((a, b) => Number(b === added) - Number(a === added) || ageOf(entries, a, b))
     return Object.fromEntries(
       Object.entries(entries).filter(([key]) => newest.slice(0, maxPerUser).includes(key)),
