@@ -147,11 +147,17 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     if (failure !== undefined) throw failure.error
   }
 
+  /** The id of the session, and not what the application has assigned to `request.sessionID`. */
+  get #ownId(): string | undefined {
+    return this.#lastSession && RequestSession.idOf(this.#lastSession)
+  }
+
   /** Whether the session still exists; `false` if that is not known. */
   async #exists(): Promise<boolean> {
     try {
       const { sessions } = this.#settings
-      return this.#id !== undefined && (await sessions.readAgain(this.#id)) !== undefined
+      const id = this.#ownId
+      return id !== undefined && (await sessions.readAgain(id)) !== undefined
     } catch {
       return false
     }
@@ -195,7 +201,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
   }
 
   async #readAgain(): Promise<boolean> {
-    const id = this.#id
+    const id = this.#ownId
     return id !== undefined && this.#take(id, await this.#settings.sessions.readAgain(id))
   }
 
@@ -248,7 +254,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
    */
   #end(isReported: boolean, earlier?: Promise<unknown>): Promise<void> {
     const cookie = this.#session?.cookie ?? this.#newCookie()
-    const id = this.#id
+    const id = this.#ownId
     this.#isEnding = true
     this.#session = undefined
     const session = this.#lastSession

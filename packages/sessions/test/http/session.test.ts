@@ -258,6 +258,26 @@ describe('on a server of node:http', () => {
     })
   })
 
+  test.each(['destroy', 'regenerate', 'reload'] as const)(
+    '%s is that of the session of the request, whatever request.sessionID is',
+    async (method) => {
+      const { get, store } = await serve(async (request, response) => {
+        const { session, url } = request
+        if (url === '/login') session.user = 'ada'
+        if (url === '/assign') {
+          Object.assign(request, { sessionID: 'the id of another session' })
+          await done((callback) => session[method](callback))
+        }
+        response.end(`${request.session?.user}`)
+      })
+      await store.create('the id of another session', { user: 'bob' })
+      await get('/login')
+      expect((await get('/assign')).text).toBe(method === 'reload' ? 'ada' : 'undefined')
+      const users = (await store.all()).map(({ session }) => session.user)
+      expect(users.sort()).toEqual(method === 'reload' ? ['ada', 'bob'] : ['bob'])
+    },
+  )
+
   test('regenerate keeps the named keys only', async () => {
     const { get } = await serve(async (request, response) => {
       if (request.url === '/fill') Object.assign(request.session, { cart: ['lamp'], csrf: 'x' })
