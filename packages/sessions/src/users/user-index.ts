@@ -1,6 +1,7 @@
 import { type Cache, CacheError, type ReadOptions, type Snapshot } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { isJsonObject } from '../data/json-object.ts'
+import { listPrefix } from '../data/session-key.ts'
 
 /**
  * When a session began, in epoch milliseconds; its lifetime after each request, in milliseconds, `null` for ever; and the key
@@ -110,7 +111,7 @@ export class UserIndex {
   keyOf(user: string | number): string {
     checkUser(user)
     const { createHmac } = process.getBuiltinModule('node:crypto')
-    return `u1:${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
+    return `${listPrefix}${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
   }
 
   /** Reads the sessions of a user; with `isConfirmed`, after every clear that was acknowledged before. */
