@@ -552,6 +552,16 @@ test('concurrent logins of one user are all listed', async () => {
   expect(await one.of('ada')).toHaveLength(30)
 })
 
+test('an id that exists is an error, which leaves the session with it to its user', async () => {
+  const { one, two, advance } = start()
+  await one.create('id', { user: 'ada' })
+  advance(1)
+  const rejected = { code: 'ERR_CACHE_REJECTED' }
+  await expect(two.create('id', { user: 'ada' })).rejects.toMatchObject(rejected)
+  expect(await one.read('id')).toEqual({ user: 'ada' })
+  expect(await one.of('ada')).toHaveLength(1)
+})
+
 test('the keys of lists do not contain users', async () => {
   const { one, backend } = start()
   await one.create('id', { user: 'ada@example.com' })

@@ -83,6 +83,13 @@ export interface IndexedSession {
   readonly created: number
 }
 
+/** A session that is about to be stored. */
+export interface PendingSession extends IndexedSession {
+  readonly lifetimeMs: number
+  /** Whether it will not be stored in place of another one with its key. */
+  readonly isNew?: boolean | undefined
+}
+
 /** A session that stays when all others of its user end. */
 export interface KeptSession {
   readonly key: string
@@ -127,13 +134,17 @@ export class UserIndex {
    */
   async add(
     user: string | number,
-    session: IndexedSession & { readonly lifetimeMs: number },
+    session: PendingSession,
     unlisted?: IndexedSession,
   ): Promise<string[] | undefined> {
     let removed: string[] | undefined
     await this.#change('login', user, async (found) => {
       removed = undefined
       if (unlisted !== undefined && this.isOver(found, unlisted)) return undefined
+      if (session.isNew && (await this.#hasOther(found, session))) {
+        removed = []
+        return undefined
+      }
       const entry: Entry = [session.created, toJson(session.lifetimeMs)]
       const all = { ...found.entries, [session.key]: entry }
       const kept = await this.#limit(all, session.key)
@@ -167,11 +178,13 @@ export class UserIndex {
   /** Lists the session of `key` as `newKey` as well. Resolves to `false` if it is not listed. */
   async addCopy(user: string | number, key: string, newKey: string): Promise<boolean> {
     let isListed = false
-    await this.#change('rotate', user, async ({ entries }) => {
+    await this.#change('rotate', user, async (found) => {
+      const { entries } = found
       const entry = entries[key]
       isListed = entry !== undefined
       if (entry === undefined) return undefined
       const [created, lifetimeMs, firstKey = key] = entry
+      if (await this.#hasOther(found, { key: newKey, created })) return undefined
       return { entries: { ...entries, [newKey]: [created, lifetimeMs, firstKey] } }
     })
     return isListed
@@ -238,6 +251,12 @@ export class UserIndex {
       return removed.length === 0 ? undefined : { entries: next }
     })
     return removed
+  }
+
+  /** Whether another session has the key of a new one. */
+  async #hasOther({ entries }: SeenIndex, { key, created }: IndexedSession): Promise<boolean> {
+    if (entries[key] === undefined || entries[key][0] === created) return false
+    return (await this.#options.cache.snapshot(key)).value !== undefined
   }
 
   /** Leaves out those sessions beyond the limit that do not exist any more, and then the oldest. */

@@ -26,8 +26,15 @@ export class SessionListing {
    * Makes the list of the user contain a session that is about to be stored. If the process ends in between, the list
    * contains a session that does not exist, which is harmless. Resolves to `false` if the session was not listed before, and was
    * ended with all of its user.
+   *
+   * @param isNew whether it will not be stored in place of another one with its key, which stays in the list then
    */
-  async add(key: string, draft: DraftSession, seen: SeenSession | undefined): Promise<boolean> {
+  async add(
+    key: string,
+    draft: DraftSession,
+    seen: SeenSession | undefined,
+    isNew?: boolean,
+  ): Promise<boolean> {
     const index = this.#users?.index
     if (index === undefined) return true
     const user = draft.isListed ? this.#userOf(draft.text) : undefined
@@ -41,7 +48,7 @@ export class SessionListing {
       if (await index.hasEnded(before, unlisted)) return false
     }
     if (user === undefined) return true
-    const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs }
+    const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs, isNew }
     const removed = await index.add(user, entry, before === user ? unlisted : undefined)
     if (removed !== undefined && removed.length > 0) await this.#context.cache.deleteMany(removed)
     return removed !== undefined

@@ -56,7 +56,7 @@ export class SessionWriter {
     if (queue.last === 'ended') return this.#drop(target, 'ended')
     const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
-    await this.#listing.add(key, stored, undefined)
+    await this.#listing.add(key, stored, undefined, true)
     const snapshot = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     const seen =
       snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
