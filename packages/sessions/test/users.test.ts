@@ -562,6 +562,15 @@ test('an id that exists is an error, which leaves the session with it to its use
   expect(await one.of('ada')).toHaveLength(1)
 })
 
+test('a session of the user stays if one that is too large was to replace it', async () => {
+  const { one, advance } = start({ maxBytes: 100 })
+  await one.create('id', { user: 'ada' })
+  advance(1)
+  const tooLarge = { user: 'ada', text: 'x'.repeat(100) }
+  await expect(one.update('id', tooLarge)).rejects.toMatchObject({ code: 'ERR_CACHE_LIMIT' })
+  expect(await one.read('id')).toEqual({ user: 'ada' })
+})
+
 test('the keys of lists do not contain users', async () => {
   const { one, backend } = start()
   await one.create('id', { user: 'ada@example.com' })

@@ -168,6 +168,8 @@ export class SessionWriter {
     const { baseline, queue, key, id } = target
     const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
+    // Before the list says that the session with this key is another one.
+    this.#drafts.checkSize(stored)
     await this.#listing.add(key, stored, undefined)
     const { cache } = this.#context
     return this.#retry('save', key, async () => {
