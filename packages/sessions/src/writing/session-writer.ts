@@ -258,7 +258,8 @@ export class SessionWriter {
 
   #combine(key: string, view: SessionText, ours: SessionText, theirs: SessionText): SessionText {
     const { concurrency, cache } = this.#context
-    if (concurrency === 'lastWrite') return ours
+    // Only the cookie has changed otherwise, as with `touch`.
+    if (concurrency === 'lastWrite' && !hasBody(view, ours.body)) return ours
     if (view !== theirs && !isUnchanged(view, theirs)) {
       if (concurrency === 'reject') throw changed(cache.driver, key)
       publishSession('merged', cache.name, key)
