@@ -58,6 +58,33 @@ test('a login gives a session its user, and another login another one', async ()
   expect(await one.read('id')).toBeUndefined()
 })
 
+test('two requests that sign in the same user at the same time keep the changes of both', async () => {
+  const { one, two } = start()
+  await one.create('id', { cart: 1 })
+  const [a, b] = [await readExisting(one), await readExisting(two)]
+  expect(await one.update('id', Object.assign(a, { user: 'ada', a: 1 }))).toBe('saved')
+  expect(await two.update('id', Object.assign(b, { user: 'ada', b: 1 }))).toBe('saved')
+  expect(await one.read('id')).toEqual({ cart: 1, user: 'ada', a: 1, b: 1 })
+})
+
+test('a second attempt to sign in is stored if the reply to the first one was lost', async () => {
+  const { one, create, backend, clock } = start()
+  let isLosing = true
+  const losing = wrapStore(backend, async (operation, call, [key]) => {
+    const result = await call()
+    if (operation !== 'compareAndSet' || !String(key).startsWith('s:v1:')) return result
+    if (!isLosing) return result
+    isLosing = false
+    throw new Error('no reply')
+  })
+  const sessions = create({ cache: new Cache(losing, { prefix: 's:', ttl: '1d', clock }) })
+  await one.create('id', { cart: 1 })
+  const session = Object.assign(await readExisting(sessions), { user: 'ada' })
+  await expect(sessions.update('id', session)).rejects.toThrow('no reply')
+  expect(await sessions.update('id', Object.assign(session, { visits: 1 }))).toBe('saved')
+  expect(await one.read('id')).toEqual({ cart: 1, user: 'ada', visits: 1 })
+})
+
 test('the list of a user contains no session of another user, which was not removed from it', async () => {
   const { one, createCache, clock } = start()
   await one.create('id', { user: 'ada' })

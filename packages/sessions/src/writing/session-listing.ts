@@ -18,8 +18,14 @@ export class SessionListing {
     return this.#context.users
   }
 
-  isSameUser(view: SessionText, theirs: SessionText): boolean {
-    return view.body === theirs.body || this.#userOf(view) === this.#userOf(theirs)
+  /**
+   * Whether the session is still of the user whom it had when it was read, or of the one whom the request gives it: another
+   * request, or an attempt whose reply was lost, may have signed in the same user.
+   */
+  isOfUser(view: SessionText, ours: SessionText, theirs: SessionText): boolean {
+    if (view.body === theirs.body) return true
+    const user = this.#userOf(theirs)
+    return this.#userOf(view) === user || (user !== undefined && this.#userOf(ours) === user)
   }
 
   /**

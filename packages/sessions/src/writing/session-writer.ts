@@ -79,7 +79,8 @@ export class SessionWriter {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       // Another session under the same id.
       if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
-      if (!this.#listing.isSameUser(view, seen.stored.text)) return this.#drop(target, 'identity')
+      if (!this.#listing.isOfUser(view, ours, seen.stored.text))
+        return this.#drop(target, 'identity')
       const text = this.#combine(key, view, ours, seen.stored.text)
       const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
       if (isOver(stored)) return this.#end(target)

@@ -174,7 +174,16 @@ test('two texts have the same user, which is not determined if they are equal', 
     { ...stored('ada').text, body: '{"user":"ada","n":1}' },
     stored('bob').text,
   ]
-  expect(listing.isSameUser(ada, { ...ada })).toBe(true)
+  expect(listing.isOfUser(ada, bob, { ...ada })).toBe(true)
   expect(parsed()).toBe(0)
-  expect([listing.isSameUser(ada, other), listing.isSameUser(ada, bob)]).toEqual([true, false])
+  expect(listing.isOfUser(ada, bob, other)).toBe(true)
+  expect(listing.isOfUser(ada, other, bob)).toBe(false)
+})
+
+test('a session has the user whom a request gives it, if another request has done that', () => {
+  const { listing } = setUp()
+  const [none, ada, bob] = [stored().text, stored('ada').text, stored('bob').text]
+  expect(listing.isOfUser(none, ada, { ...ada, body: '{"user":"ada","n":1}' })).toBe(true)
+  expect(listing.isOfUser(none, ada, bob)).toBe(false)
+  expect(listing.isOfUser(ada, none, none)).toBe(false)
 })
