@@ -207,7 +207,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async destroy(id: string, session?: T): Promise<void> {
     const key = sessionKey(id)
-    await this.#queues.run(key, (queue) => {
+    await this.#queues.run(key, async (queue) => {
       const last = queue.last === 'ended' ? undefined : queue.last
       queue.last = 'ended'
       return this.#remover.remove(

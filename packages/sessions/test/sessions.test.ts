@@ -226,6 +226,15 @@ describe('calls of one process for one session', () => {
     expect(Object.keys(await readExisting(one))).toHaveLength(50)
   })
 
+  test('one with a wrong argument fails, and the others do not', async () => {
+    const { one } = setup()
+    await one.create('id', { n: 0 })
+    const session = await readExisting(one)
+    await expect(one.destroy('id', 'not a session' as never)).rejects.toThrow(TypeError)
+    expect(await one.update('id', Object.assign(session, { n: 1 }))).toBe('saved')
+    expect(await one.read('id')).toEqual({ n: 1 })
+  })
+
   test('read waits for the writes that were made before', async () => {
     const { one } = setup()
     await one.create('id', { n: 0 })
