@@ -7,11 +7,13 @@ import { standardDrivers } from '@stowage/drivers'
 import { dynamodb } from '@stowage/dynamodb'
 import { SessionStore } from '@stowage/express'
 import { cached, responseCache } from '@stowage/http-cache'
+import { limit } from '@stowage/express/limit'
+import { responseCache } from '@stowage/http-cache'
 import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
 import { redis } from '@stowage/redis'
-import { Sessions, session, sessionFromEnv } from '@stowage/sessions'
+import { migrating, Sessions, session, sessionFromEnv } from '@stowage/sessions'
 import { metrics } from '@stowage/telemetry/prometheus'
 import { expect, test } from 'vitest'
 
@@ -275,6 +277,21 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     'with index, indexSecret must be a text',
     'of at least 16 characters',
   ],
+  'a store that sessions are moved from': [
+    () => new Sessions({ cache, migrateFrom: { cache: js(memory()), until: new Date() } }),
+    'migrateFrom.cache must be a Cache',
+    "such as new Cache(store, { prefix: 'sess:' })",
+  ],
+  'a misspelt option of the sessions until now': [
+    () => migrating({ from: js({ cache, key: 'ids' }), to: { cache }, until: new Date() }),
+    'migrateFrom: unknown option key',
+    'Did you mean keys?',
+  ],
+  'a store with the sessions until now': [
+    () => migrating({ from: js(memory()), to: { cache }, until: new Date() }),
+    'from must be the Cache with the sessions',
+    'or { cache, keys }',
+  ],
   'a client in place of the cache of a session store': [
     () => new SessionStore(js({ client: {} })),
     'the option cache must be a Cache',
@@ -294,6 +311,16 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     () => sessionFromEnv({ NODE_ENV: 'production', SESSION_SECRET: 'secret' }, drivers),
     'SESSION_SECRET=***: begins with a secret of fewer than 32 characters.',
     'openssl rand -base64 32',
+  ],
+  'no cache for a limit of requests': [
+    () => limit(js({ name: 'api', limit: 100, window: '1m' })),
+    'limit: the option cache must be a Cache',
+    "limit({ cache: caches.use('cache')",
+  ],
+  'the name of a header as the key of a limit of requests': [
+    () => limit(js({ cache, name: 'api', limit: 100, window: '1m', key: 'x-api-key' })),
+    'limit: key must be a function of the request',
+    'such as (request) =>',
   ],
   'no cache for responses': [
     () => responseCache(js({ ttl: '1m' })),

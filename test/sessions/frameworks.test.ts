@@ -2,12 +2,13 @@ import { once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { Cache, type CacheStore } from '@stowage/core'
+import { Cache, type CacheStore, type Clock, systemClock } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { Sessions, sessionChannels } from '@stowage/sessions'
 import { session as fastifySession } from '@stowage/sessions/fastify'
 import { session as honoSession, sessionOf } from '@stowage/sessions/hono'
 import { type KoaSession, session as koaSession } from '@stowage/sessions/koa'
+import { ManualClock } from '@stowage/testing'
 import fastify from 'fastify'
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
@@ -104,9 +105,11 @@ afterEach(() => {
 
 describe.each(Object.keys(frameworks))('sessions in %s', (name) => {
   /** Starts an application, and returns a browser that keeps its cookie. */
-  async function open(store: CacheStore = memory(), cookie = '') {
-    const sessions = new Sessions({ cache: new Cache(store, { prefix: 'session:' }) })
-    const server = (await frameworks[name]?.({ secret, store: sessions })) as Server
+  async function open(store: CacheStore = memory(), cookie = '', clock: Clock = systemClock) {
+    const cache = new Cache(store, { prefix: 'session:', clock })
+    const sessions = new Sessions({ cache, rotation: true })
+    const options = { secret, store: sessions, rotateAfter: '1m' } as const
+    const server = (await frameworks[name]?.(options)) as Server
     servers.push(server.listen(0, '127.0.0.1'))
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
@@ -176,6 +179,49 @@ describe.each(Object.keys(frameworks))('sessions in %s', (name) => {
     expect((await request('/fail')).text).toBe('The application fails.')
     expect((await request()).text).toBe('visit 2 of ada')
   })
+
+  test('begin with a response to an error', async () => {
+    const request = await open()
+    expect((await request('/fail')).set).toBeDefined()
+    expect((await request()).text).toBe('visit 1 of ada')
+  })
+
+  test('are not lost if the response that brings another id reports an error', async () => {
+    const clock = new ManualClock()
+    const request = await open(memory({ clock }), '', clock)
+    await request()
+    await clock.advance(60_000)
+    await request('/fail')
+    // Longer than the old id leads to the session.
+    await clock.advance(31_000)
+    expect((await request()).text).toBe('visit 2 of ada')
+  })
+})
+
+test('Koa itself removes the cookie from the response to an error: the session keeps its id', async () => {
+  const clock = new ManualClock()
+  const cache = new Cache(memory({ clock }), { clock })
+  const options = {
+    secret,
+    store: new Sessions({ cache, rotation: true }),
+    rotateAfter: '1m',
+  } as const
+  const app = new Koa<Koa.DefaultState, KoaSession>({ env: 'test' })
+  app.use(koaSession(options)).use((context) => {
+    if (context.path === '/missing') context.throw(404)
+    context.body = respond(context.path, () => context.session)
+  })
+  const server = createServer(app.callback()).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const cookie = (await fetch(url)).headers.getSetCookie()[0]?.split(';')[0] as string
+  await clock.advance(60_000)
+  expect((await fetch(`${url}/missing`, { headers: { cookie } })).status).toBe(404)
+  await clock.advance(31_000)
+  const response = await fetch(url, { headers: { cookie } })
+  expect(await response.text()).toBe('visit 2 of a guest')
+  expect(response.headers.getSetCookie()[0]).not.toContain(cookie)
 })
 
 test('Hono needs no server: a request is an argument', async () => {

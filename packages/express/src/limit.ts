@@ -95,6 +95,7 @@ export function limitHook<Request extends { readonly ip: string }>(
 function judgeOf<Request extends ClientRequest>(
   options: LimitOptions<Request>,
 ): (request: Request) => Promise<Verdict> {
+  checkOptions(options)
   const { cache, name, key = addressOf, ...rateLimit } = options
   checkName(name)
   const limiter = cache.rateLimit(name, rateLimit)
@@ -128,6 +129,22 @@ function addressOf({ ip, socket }: ClientRequest): string {
 /** Several limits of one response are the members of a list. */
 function joined(existing: unknown, value: string): string {
   return existing === undefined ? value : `${existing}, ${value}`
+}
+
+/** Also if the cache itself is passed, or nothing. */
+function checkOptions(options: Partial<LimitOptions<never>> | undefined): void {
+  const { cache, key } = options ?? {}
+  if (typeof cache?.rateLimit !== 'function') {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      "limit: the option cache must be a Cache: limit({ cache: caches.use('cache'), name: 'api', limit: 100, window: '1m' }).",
+    )
+  }
+  if (key === undefined || typeof key === 'function') return
+  throw new CacheError(
+    'ERR_CACHE_CONFIG',
+    'limit: key must be a function of the request, such as (request) => request.get("x-api-key").',
+  )
 }
 
 /** The characters of a string of RFC 9651, section 3.3.3, which need no escape. */

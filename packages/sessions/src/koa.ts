@@ -42,16 +42,19 @@ export function session(
     const pending = await PendingResponse.open(middleware, request)
     Object.defineProperty(context, 'session', accessorOf(request))
     context.res.once('close', () => pending.end())
+    const commit = async (status: number) => {
+      const headers = await pending.commit(status, context.res.getHeaders())
+      if (context.res.headersSent) return
+      for (const [name, value] of headers) context.set(name, value as string | string[])
+    }
     try {
       await next()
     } catch (error) {
-      // Koa responds, and removes all headers before.
-      await pending.commit(500, {})
+      // Middleware before this one responds, with these headers, or Koa, which removes them.
+      await commit(500)
       throw error
     }
-    const headers = await pending.commit(context.status, context.res.getHeaders())
-    if (context.res.headersSent) return
-    for (const [name, value] of headers) context.set(name, value as string | string[])
+    await commit(context.status)
   }
 }
 

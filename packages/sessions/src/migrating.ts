@@ -1,4 +1,5 @@
-import type { Cache } from '@stowage/core'
+import { type Cache, CacheError } from '@stowage/core'
+import { isCache } from './session-context.ts'
 import type { OldSessions, SessionsOptions } from './session-options.ts'
 import { Sessions } from './sessions.ts'
 
@@ -27,6 +28,13 @@ export function migrating<T extends object = Record<string, unknown>>({
   to,
   until,
 }: MigratingOptions<T>): Sessions<T> {
-  const { cache, keys = 'digests' } = 'cache' in from ? from : { cache: from }
-  return new Sessions<T>({ ...to, migrateFrom: { cache, keys, until } })
+  const old: Pick<OldSessions, 'cache' | 'keys'> = isCache(from) ? { cache: from } : from
+  if (!isCache(old?.cache)) {
+    throw new CacheError(
+      'ERR_CACHE_CONFIG',
+      'migrating: from must be the Cache with the sessions until now, or { cache, keys }.',
+    )
+  }
+  const { keys = 'digests', ...others } = old
+  return new Sessions<T>({ ...to, migrateFrom: { ...others, keys, until } })
 }

@@ -139,7 +139,14 @@ function anonymousFrom<T extends object>(
 
 function checkOldSessions(cache: Cache, migrateFrom: OldSessions | undefined): void {
   if (migrateFrom === undefined) return
+  const names = { cache: true, keys: true, until: true } as const
+  checkOptionNames<OldSessions>('Sessions: migrateFrom', migrateFrom, names)
   const { keys = 'ids', cache: old = cache, until } = migrateFrom
+  if (!isCache(old)) {
+    throw invalid(
+      "migrateFrom.cache must be a Cache, such as new Cache(store, { prefix: 'sess:' }).",
+    )
+  }
   if (!types.isDate(until) || Number.isNaN(until.getTime())) {
     throw invalid(
       'migrateFrom.until must be a valid Date: when the old cache is read for the last time.',
@@ -157,9 +164,13 @@ function invalid(problem: string): CacheError {
   return new CacheError('ERR_CACHE_CONFIG', `Sessions: ${problem}`)
 }
 
+export function isCache(value: unknown): value is Cache {
+  return typeof (value as Partial<Cache> | null | undefined)?.snapshot === 'function'
+}
+
 /** Also if the cache itself is passed, or `undefined`. */
 function checkCache(cache: unknown): void {
-  if (typeof (cache as Cache | undefined)?.snapshot === 'function') return
+  if (isCache(cache)) return
   throw new TypeError(
     "Sessions: the option cache must be a Cache, such as caches.use('session'): { cache: caches.use('session') }.",
   )

@@ -6,7 +6,7 @@ import { isSessionKey, keyOfId } from './data/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { SessionContext } from './session-context.ts'
 import type { SeenSession } from './users/session-users.ts'
-import { firstKeyOf, type UserIndex } from './users/user-index.ts'
+import { firstKeyOf, type KeptSession, type UserIndex } from './users/user-index.ts'
 
 const keysPerCall = 1_000
 
@@ -137,10 +137,10 @@ export class SessionRemover {
   }
 
   /** A session that does not exist may be about to be stored, and listed already. */
-  async #sessionToKeep(id: string): Promise<{ key: string; created: number | undefined }> {
-    const key = keyOfId(id)
-    const found = await this.#reader.readToWrite(key, id)
-    return { key: found?.key ?? key, created: found?.stored.created }
+  async #sessionToKeep(id: string): Promise<KeptSession> {
+    const found = await this.#reader.readToWrite(keyOfId(id), id)
+    const key = found?.key ?? keyOfId(id)
+    return { key, created: found?.stored.created, firstKey: found?.stored.firstKey ?? key }
   }
 }
 

@@ -159,8 +159,8 @@ export class Sessions<T extends object = Record<string, unknown>> {
     return this.#inOrder(id, async (key, queue) => {
       const baseline = known ?? (await this.#readBaseline(key, id))
       if (baseline.view === undefined) return 'unchanged'
-      const { body, repeatsExpiry } = baseline.view
-      const ours = { body, repeatsExpiry, cookie: cookie ?? baseline.view.cookie }
+      const { body } = baseline.view
+      const ours = { body, cookie: cookie ?? baseline.view.cookie }
       return this.#writer.update({ key, id, baseline, queue }, ours)
     })
   }
@@ -207,7 +207,7 @@ export class Sessions<T extends object = Record<string, unknown>> {
    */
   async destroy(id: string, session?: T): Promise<void> {
     const key = sessionKey(id)
-    await this.#queues.run(key, (queue) => {
+    await this.#queues.run(key, async (queue) => {
       const last = queue.last === 'ended' ? undefined : queue.last
       queue.last = 'ended'
       return this.#remover.remove(

@@ -157,6 +157,18 @@ describe('the cookie', () => {
     expect(await one.read('id')).toBeDefined()
   })
 
+  test('touch stores it without the data, which another request has changed, whatever concurrency is', async () => {
+    for (const concurrency of ['merge', 'lastWrite'] as const) {
+      const { one, two, clock } = setup({ concurrency })
+      await one.create('id', { n: 0, cookie: cookieOf(minute, clock.now()) })
+      const [a, b] = [await readExisting(one), await readExisting(two)]
+      await two.update('id', Object.assign(b, { n: 1 }))
+      a.cookie = cookieOf(60 * minute, clock.now())
+      expect(await one.touch('id', a)).toBe('saved')
+      expect(await two.read('id')).toMatchObject({ n: 1, cookie: { originalMaxAge: 60 * minute } })
+    }
+  })
+
   test('an expiry that does not slide is moved by the application only', async () => {
     const { one, two, advance, clock } = setup()
     const at = (ms: number) => ({ expires: new Date(clock.now() + ms).toISOString() })

@@ -42,6 +42,20 @@ describe('migrateFrom', () => {
     expect(await sessions.read('plain')).toBeUndefined()
   })
 
+  test('the key of the list of a user in the same cache opens no session, and ends none', async () => {
+    const { create, createCache, clock } = setup()
+    const index = ({ user }: Record<string, unknown>) => user as string | undefined
+    const migrateFrom = { until: new Date(clock.now() + 1_000) }
+    const sessions = create({ index, indexSecret: 'a secret of the test', migrateFrom })
+    await sessions.create('id', { user: 'ada' })
+    for await (const key of createCache().keys()) {
+      if (!key.startsWith('u1:')) continue
+      expect(await sessions.read(key)).toBeUndefined()
+      await sessions.destroy(key)
+    }
+    expect(await sessions.read('id')).toEqual({ user: 'ada' })
+  })
+
   test('the key of a session in the old cache opens none there, and ends it', async () => {
     const { create, cache, clock } = oldSessions()
     const until = new Date(clock.now() + 86_400_000)

@@ -1,4 +1,5 @@
 import { Cache, type CacheStore } from '@stowage/core'
+import { wrapStore } from '@stowage/core/driver'
 import { memory } from '@stowage/memory'
 import { Sessions, type SessionsOptions } from '@stowage/sessions'
 import { sessionKey } from '@stowage/sessions/tools'
@@ -242,6 +243,32 @@ test.each([old, renewed])('a logout at any moment of a rotation is final: %s', a
     expect(await other.read(old), `moment ${moment}`).toBeUndefined()
   }
 })
+
+test.each([0, 1])(
+  'an end of all other sessions spares one at any moment of its rotation number %i',
+  async (rotations) => {
+    for (let moment = 0; moment < 10; moment++) {
+      const store = memory()
+      const other = create(index, store).sessions
+      let calls = Number.NaN
+      const endOthers = () => other.destroyAllFor('ada', { except: old })
+      const interrupted = wrapStore(store, async (_, call) => {
+        if (calls++ === moment) await endOthers()
+        return call()
+      })
+      const { sessions } = create(index, interrupted)
+      await other.create('the id of another session', { user: 'ada' })
+      await other.create(rotations === 0 ? old : 'its first id', { user: 'ada' })
+      if (rotations > 0) await other.rotate('its first id', old, await read(other, 'its first id'))
+      const session = await read(sessions, old)
+      calls = 0
+      expect(await sessions.rotate(old, renewed, session)).toBe('rotated')
+      if (calls <= moment) await endOthers()
+      expect(await other.read(renewed), `moment ${moment}`).toEqual({ user: 'ada' })
+      expect(await other.read('the id of another session')).toBeUndefined()
+    }
+  },
+)
 
 test('old ids that lead to each other are missing sessions, and are deleted', async () => {
   const { sessions, cache, clock } = create()

@@ -274,6 +274,16 @@ test.each([
   },
 )
 
+test('a function that returns a promise of attributes fails the requests, as without variables', async () => {
+  const cookie = (async () => ({ domain: 'example.com' })) as never
+  const configured = await sessionFromEnv({ SESSION_SECRET: secret }, registry, {
+    middleware: { cookie },
+  })
+  const request = { headers: {}, socket: {} } as never
+  const error = await new Promise((resolve) => configured.middleware(request, {} as never, resolve))
+  expect(String(error)).toContain('a function that returns one, not a promise')
+})
+
 test('the cookie of an application expires with the session', async () => {
   const options = { middleware: { cookie: { priority: 'high' } }, sessions: {} } as const
   const variables = { SESSION_SECRET: secret, SESSION_LIFETIME: '1d' }

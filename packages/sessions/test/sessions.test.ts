@@ -132,6 +132,22 @@ describe.each(['bytes', 'shared'] as const)('sessions in memory, values: %s', (v
     },
   )
 
+  test('a key "expires" stays as it is, though it is the time at which the cookie expires', async () => {
+    const { one, two, clock, advance } = start()
+    const cookie = cookieOf(60_000, clock.now())
+    for (const expires of [clock.now() + 60_000, cookie.expires]) {
+      const id = String(expires)
+      await one.create(id, { cookie, expires })
+      advance(1_000)
+      const session = await readExisting(one, id)
+      await one.touch(id, Object.assign(session, { cookie: cookieOf(60_000, clock.now()) }))
+      expect((await readExisting(two, id)).expires).toBe(expires)
+      session.expires = 'never'
+      expect(await one.update(id, session)).toBe('saved')
+      expect((await readExisting(two, id)).expires).toBe('never')
+    }
+  })
+
   test('touch moves the expiry, also of an object that was not read, and stores no data', async () => {
     const { one, two, advance, clock } = start()
     await one.create('id', { n: 1, cookie: cookieOf(1_000, clock.now()) })
@@ -208,6 +224,15 @@ describe('calls of one process for one session', () => {
     )
     expect(calls).toEqual(Array(50).fill('compareAndSet'))
     expect(Object.keys(await readExisting(one))).toHaveLength(50)
+  })
+
+  test('one with a wrong argument fails, and the others do not', async () => {
+    const { one } = setup()
+    await one.create('id', { n: 0 })
+    const session = await readExisting(one)
+    await expect(one.destroy('id', 'not a session' as never)).rejects.toThrow(TypeError)
+    expect(await one.update('id', Object.assign(session, { n: 1 }))).toBe('saved')
+    expect(await one.read('id')).toEqual({ n: 1 })
   })
 
   test('read waits for the writes that were made before', async () => {

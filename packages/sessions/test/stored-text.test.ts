@@ -68,9 +68,7 @@ const bodies = [
 ]
 const cookies = [undefined, {}, { path: '/' }, { path: '/}' }, cookieOf(86_400_000, now)]
 const joined = stamps.flatMap((each) =>
-  bodies.flatMap((body) =>
-    cookies.map((one) => joinItem(each, { body, cookie: one, repeatsExpiry: false })),
-  ),
+  bodies.flatMap((body) => cookies.map((one) => joinItem(each, { body, cookie: one }))),
 )
 const foreign = [
   `{"~":${stamp},"a":1,"cookie":{},"b":2}`,

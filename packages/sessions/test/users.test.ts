@@ -58,6 +58,33 @@ test('a login gives a session its user, and another login another one', async ()
   expect(await one.read('id')).toBeUndefined()
 })
 
+test('two requests that sign in the same user at the same time keep the changes of both', async () => {
+  const { one, two } = start()
+  await one.create('id', { cart: 1 })
+  const [a, b] = [await readExisting(one), await readExisting(two)]
+  expect(await one.update('id', Object.assign(a, { user: 'ada', a: 1 }))).toBe('saved')
+  expect(await two.update('id', Object.assign(b, { user: 'ada', b: 1 }))).toBe('saved')
+  expect(await one.read('id')).toEqual({ cart: 1, user: 'ada', a: 1, b: 1 })
+})
+
+test('a second attempt to sign in is stored if the reply to the first one was lost', async () => {
+  const { one, create, backend, clock } = start()
+  let isLosing = true
+  const losing = wrapStore(backend, async (operation, call, [key]) => {
+    const result = await call()
+    if (operation !== 'compareAndSet' || !String(key).startsWith('s:v1:')) return result
+    if (!isLosing) return result
+    isLosing = false
+    throw new Error('no reply')
+  })
+  const sessions = create({ cache: new Cache(losing, { prefix: 's:', ttl: '1d', clock }) })
+  await one.create('id', { cart: 1 })
+  const session = Object.assign(await readExisting(sessions), { user: 'ada' })
+  await expect(sessions.update('id', session)).rejects.toThrow('no reply')
+  expect(await sessions.update('id', Object.assign(session, { visits: 1 }))).toBe('saved')
+  expect(await one.read('id')).toEqual({ cart: 1, user: 'ada', visits: 1 })
+})
+
 test('the list of a user contains no session of another user, which was not removed from it', async () => {
   const { one, createCache, clock } = start()
   await one.create('id', { user: 'ada' })
@@ -110,6 +137,43 @@ test('sign-out everywhere holds although the sessions could not be deleted', asy
   expect(await one.read('new')).toBeDefined()
 })
 
+test.each(['bob', undefined])(
+  'nor does a slow request continue such a session with the user %s',
+  async (user) => {
+    const { one, two, create, createCache } = start()
+    await one.create('id', { user: 'ada', cart: 1 })
+    const slow = await readExisting(two)
+    const cache = createCache()
+    cache.deleteMany = async () => {
+      throw new Error('the process has ended')
+    }
+    await expect(create({ cache }).destroyAllFor('ada')).rejects.toThrow('ended')
+    slow.user = user
+    expect(await two.update('id', slow)).toBe('dropped')
+    expect(await one.read('id')).toBeUndefined()
+  },
+)
+
+test.each([false, true])(
+  'a session has ended that gets another user before it is deleted, rotation: %s',
+  async (rotation) => {
+    const { one, create, backend, clock } = start({ rotation })
+    await one.create('id', { user: 'ada' })
+    const session = await readExisting(one)
+    let outcome: string | undefined
+    const store = wrapStore(backend, async (operation, call, [keys]) => {
+      const deletes = operation === 'deleteMany' || operation === 'compareAndSet'
+      if (deletes && String(keys).startsWith('s:v1:')) {
+        outcome = await one.update('id', Object.assign(session, { user: 'bob' }))
+      }
+      return call()
+    })
+    const other = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+    await other.destroyAllFor('ada')
+    expect([outcome, await create().read('id')]).toEqual(['dropped', undefined])
+  },
+)
+
 test('sessions end if the list was evicted, and do not come back with a new one', async () => {
   const { one, backend } = start()
   await one.create('id', { user: 'ada' })
@@ -132,6 +196,25 @@ test('the oldest session ends if a user has too many', async () => {
   advance(1)
   await one.create('d', { user: 'ada', device: 'd' })
   expect(namesOf(await two.of('ada'))).toEqual(['c', 'd'])
+})
+
+test('of two logins at the same time, both stay, and the oldest sessions end', async () => {
+  const { one, two, create, backend, clock, advance } = start({ maxPerUser: 2 })
+  for (const id of ['a', 'b']) {
+    await one.create(id, { user: 'ada', device: id })
+    advance(60_000)
+  }
+  let isBefore = true
+  const store = wrapStore(backend, async (operation, call, [key]) => {
+    if (isBefore && operation === 'add' && String(key).startsWith('s:v1:')) {
+      isBefore = false
+      await two.create('d', { user: 'ada', device: 'd' })
+    }
+    return call()
+  })
+  const slow = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+  await slow.create('c', { user: 'ada', device: 'c' })
+  expect(namesOf(await one.of('ada'))).toEqual(['c', 'd'])
 })
 
 test('the list exists as long as the sessions of the user', async () => {
@@ -494,6 +577,25 @@ test('concurrent logins of one user are all listed', async () => {
   const ids = Array.from({ length: 30 }, (_, login) => `id${login}`)
   await Promise.all(ids.map((id, login) => (login % 2 ? one : two).create(id, { user: 'ada' })))
   expect(await one.of('ada')).toHaveLength(30)
+})
+
+test('an id that exists is an error, which leaves the session with it to its user', async () => {
+  const { one, two, advance } = start()
+  await one.create('id', { user: 'ada' })
+  advance(1)
+  const rejected = { code: 'ERR_CACHE_REJECTED' }
+  await expect(two.create('id', { user: 'ada' })).rejects.toMatchObject(rejected)
+  expect(await one.read('id')).toEqual({ user: 'ada' })
+  expect(await one.of('ada')).toHaveLength(1)
+})
+
+test('a session of the user stays if one that is too large was to replace it', async () => {
+  const { one, advance } = start({ maxBytes: 100 })
+  await one.create('id', { user: 'ada' })
+  advance(1)
+  const tooLarge = { user: 'ada', text: 'x'.repeat(100) }
+  await expect(one.update('id', tooLarge)).rejects.toMatchObject({ code: 'ERR_CACHE_LIMIT' })
+  expect(await one.read('id')).toEqual({ user: 'ada' })
 })
 
 test('the keys of lists do not contain users', async () => {

@@ -11,7 +11,7 @@ import {
 import { Env, type Variables } from '@stowage/core/driver'
 import type { CookieOptions } from '../http/cookie.ts'
 import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
-import { type SessionMiddleware, session } from '../http/session-middleware.ts'
+import { attributesOf, type SessionMiddleware, session } from '../http/session-middleware.ts'
 import type { SessionsOptions } from '../session-options.ts'
 import { Sessions } from '../sessions.ts'
 import { warnOnce } from '../warn-once.ts'
@@ -174,7 +174,7 @@ function withAttributes(
     sameSite: 'lax',
   }
   if (typeof cookie !== 'function') return { ...defaults, ...cookie, ...variables }
-  return (request) => ({ ...defaults, ...cookie(request), ...variables })
+  return (request) => ({ ...defaults, ...attributesOf(cookie, request), ...variables })
 }
 
 /**

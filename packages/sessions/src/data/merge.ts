@@ -8,8 +8,7 @@ import type { SessionText } from './session-item.ts'
  */
 export function merge(base: SessionText, ours: SessionText, theirs: SessionText): SessionText {
   const cookie = mergeCookies(base.cookie, ours.cookie, theirs.cookie)
-  const { repeatsExpiry } = theirs
-  return { body: mergeBodies(base.body, ours.body, theirs.body), cookie, repeatsExpiry }
+  return { body: mergeBodies(base.body, ours.body, theirs.body), cookie }
 }
 
 function mergeBodies(base: string, ours: string, theirs: string): string {

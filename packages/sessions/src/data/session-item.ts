@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { isJsonObject, type JsonObject, parseObject } from './json-object.ts'
-import { isSessionCookie, type SessionCookie, timeOf } from './session-cookie.ts'
+import { isSessionCookie, type SessionCookie } from './session-cookie.ts'
 
 const version = 1
 const listedFlag = 1
@@ -16,8 +16,6 @@ export interface SessionText {
   /** The JSON of everything but the cookie. */
   readonly body: string
   readonly cookie: SessionCookie | undefined
-  /** Whether the session repeats the expiry of its cookie in `expires`, as those of @fastify/session do. */
-  readonly repeatsExpiry: boolean
 }
 
 /** A session whose fields have not been converted to JSON. */
@@ -25,7 +23,6 @@ interface SplitSession {
   /** The fields without the cookie. */
   readonly rest: Record<string, unknown>
   readonly cookie: SessionCookie | undefined
-  readonly repeatsExpiry: boolean
 }
 
 /**
@@ -43,8 +40,8 @@ export function toText(session: object): SessionText {
 }
 
 /** The JSON of a session that was split. */
-function textOf({ rest, cookie, repeatsExpiry }: SplitSession): SessionText {
-  return { body: toJson(rest) as string, cookie, repeatsExpiry }
+function textOf({ rest, cookie }: SplitSession): SessionText {
+  return { body: toJson(rest) as string, cookie }
 }
 
 /**
@@ -58,12 +55,7 @@ function splitFields(
 ): SplitSession {
   const rest: Record<string, unknown> = {}
   for (const key of Object.keys(fields)) if (!unusualKeys.has(key)) rest[key] = fields[key]
-  const cookie = plainCookie as SessionCookie | undefined
-  const { expires } = rest
-  const repeatsExpiry =
-    expires !== undefined && isJsonObject(cookie) && timeOf(expires) === timeOf(cookie.expires)
-  if (repeatsExpiry) delete rest.expires
-  return { rest, cookie, repeatsExpiry }
+  return { rest, cookie: plainCookie as SessionCookie | undefined }
 }
 
 /** The cookie of a session, as `toText` returns it. */
@@ -96,11 +88,10 @@ function jsonValueOf(value: unknown): unknown {
 }
 
 /** The fields of a session, as a new object. */
-export function toFields({ body, cookie, repeatsExpiry }: SessionText): Record<string, unknown> {
+export function toFields({ body, cookie }: SessionText): Record<string, unknown> {
   const fields = parseObject(body)
   // A copy, because the application may change it.
   if (cookie !== undefined) fields.cookie = { ...cookie }
-  if (repeatsExpiry) fields.expires = cookie?.expires
   return fields
 }
 
@@ -130,9 +121,9 @@ function toJson(value: unknown): string | undefined {
 type Stamp = readonly (number | string | null)[]
 
 /** Returns the JSON of an item: the stamp, the fields of the session, and its cookie. */
-export function joinItem(stamp: Stamp, { body, cookie, repeatsExpiry }: SessionText): string {
+export function joinItem(stamp: Stamp, { body, cookie }: SessionText): string {
   const fields = body === '{}' ? '' : `,${body.slice(1, -1)}`
-  return beginningOf(stamp) + fields + endOf(cookie, repeatsExpiry)
+  return beginningOf(stamp) + fields + endOf(cookie)
 }
 
 const stampBeginning = `{"${stampKey}":[`
@@ -142,10 +133,8 @@ function beginningOf(stamp: unknown): string {
   return `{"${stampKey}":${JSON.stringify(stamp)}`
 }
 
-function endOf(cookie: SessionCookie | undefined, repeatsExpiry: boolean): string {
-  if (cookie === undefined) return '}'
-  const expires = repeatsExpiry ? `,"expires":${JSON.stringify(cookie.expires)}` : ''
-  return `,"cookie":${JSON.stringify(cookie)}${expires}}`
+function endOf(cookie: SessionCookie | undefined): string {
+  return cookie === undefined ? '}' : `,"cookie":${JSON.stringify(cookie)}}`
 }
 
 /**
@@ -154,15 +143,13 @@ function endOf(cookie: SessionCookie | undefined, repeatsExpiry: boolean): strin
  */
 class StoredText implements SessionText {
   readonly cookie: SessionCookie | undefined
-  readonly repeatsExpiry: boolean
   readonly #item: string
   readonly #stamp: unknown
   #body: string | undefined
 
   /** @param item the JSON of the item that `session` and `stamp` were parsed from */
-  constructor(item: string, stamp: unknown, { cookie, repeatsExpiry }: SplitSession) {
+  constructor(item: string, stamp: unknown, { cookie }: SplitSession) {
     this.cookie = cookie
-    this.repeatsExpiry = repeatsExpiry
     this.#item = item
     this.#stamp = stamp
   }
@@ -181,7 +168,7 @@ class StoredText implements SessionText {
   /** Whether the item is what `joinItem` makes of the body. `false` also where that takes longer to find out. */
   #isJoinedWith(body: string): boolean {
     const item = this.#item
-    if (this.repeatsExpiry || !item.startsWith(stampBeginning)) return false
+    if (!item.startsWith(stampBeginning)) return false
     // A stamp contains numbers and a key, which has no bracket.
     const start = item.indexOf(']') + 1
     const fields = body.slice(1, -1)
@@ -197,7 +184,7 @@ class StoredText implements SessionText {
   #slice(): string | undefined {
     const item = this.#item
     const beginning = beginningOf(this.#stamp)
-    const end = endOf(this.cookie, this.repeatsExpiry)
+    const end = endOf(this.cookie)
     const endsAt = item.length - end.length
     if (!item.startsWith(beginning) || item.slice(endsAt) !== end) return undefined
     const fields = item.slice(beginning.length, endsAt)
@@ -269,7 +256,6 @@ export function parseItem(value: unknown, json?: string): ParsedItem | undefined
     const text = isJson ? new StoredText(json, stamp, split) : textOf(split)
     const fields = split.rest
     if (cookie !== undefined) fields.cookie = cookie
-    if (split.repeatsExpiry) fields.expires = value.expires
     const { expires, created, isListed, rotated, firstKey } = times
     return { session: { text, expires, created, isListed, rotated, firstKey }, fields }
   } catch {

@@ -2,6 +2,8 @@ import { hash } from 'node:crypto'
 import { remembering } from '@stowage/core/internal'
 
 const hashPrefix = 'v1:'
+/** That of the keys of the lists of users. */
+export const listPrefix = 'u1:'
 const handlePattern = /^v1:[\w-]{43}$/
 /** A request needs the key of its session several times, and a session is used by several requests. */
 const recentHash = remembering(toHash, 4_000)
@@ -42,8 +44,8 @@ export function isSessionKey(text: string): boolean {
 
 /**
  * Whether a session may be read under its id. An id that looks like a key is never read: with a copy of the stored keys,
- * it would open the session of that key.
+ * it would open the session of that key, or end those of a list.
  */
 export function isPlainKey(id: string): boolean {
-  return !id.startsWith(hashPrefix)
+  return !id.startsWith(hashPrefix) && !id.startsWith(listPrefix)
 }

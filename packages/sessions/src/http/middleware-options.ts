@@ -106,6 +106,12 @@ function checkCookie(name: string, options: CookieOptions): void {
   checkAttributes(options)
   const { secure, domain, path = '/', partitioned, sameSite, maxAge } = options
   warnOfShortTtl('cookie: maxAge', maxAge)
+  if (maxAge !== undefined && maxAge !== null && milliseconds(maxAge) <= 0) {
+    throw invalid(
+      'maxAge of the cookie must be positive: each session would end at once. Leave it out for a cookie that lasts until the ' +
+        'browser ends.',
+    )
+  }
   const isHost = name.startsWith('__Host-')
   if (isHost && (secure !== true || domain || path !== '/')) {
     throw invalid(

@@ -147,11 +147,17 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     if (failure !== undefined) throw failure.error
   }
 
+  /** The id of the session, and not what the application has assigned to `request.sessionID`. */
+  get #ownId(): string | undefined {
+    return this.#lastSession && RequestSession.idOf(this.#lastSession)
+  }
+
   /** Whether the session still exists; `false` if that is not known. */
   async #exists(): Promise<boolean> {
     try {
       const { sessions } = this.#settings
-      return this.#id !== undefined && (await sessions.readAgain(this.#id)) !== undefined
+      const id = this.#ownId
+      return id !== undefined && (await sessions.readAgain(id)) !== undefined
     } catch {
       return false
     }
@@ -195,7 +201,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
   }
 
   async #readAgain(): Promise<boolean> {
-    const id = this.#id
+    const id = this.#ownId
     return id !== undefined && this.#take(id, await this.#settings.sessions.readAgain(id))
   }
 
@@ -248,7 +254,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
    */
   #end(isReported: boolean, earlier?: Promise<unknown>): Promise<void> {
     const cookie = this.#session?.cookie ?? this.#newCookie()
-    const id = this.#id
+    const id = this.#ownId
     this.#isEnding = true
     this.#session = undefined
     const session = this.#lastSession
@@ -257,15 +263,17 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     const ending = ended.then(
       () => {
         this.#endedCookie = cookie
-        this.#ending = undefined
       },
       (error: unknown) => {
         if (!isReported) throw error
-        this.#ending = undefined
       },
     )
-    ending.catch(ignore)
-    this.#ending = ending
+    // A request may end several sessions, one after another.
+    const endings = Promise.all([this.#ending, ending]).then(() => {
+      if (this.#ending === endings) this.#ending = undefined
+    })
+    endings.catch(ignore)
+    this.#ending = endings
     return ended
   }
 
@@ -306,15 +314,20 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
     }
     if (isNewToBrowser) this.#setCookie(session)
     else if (isExtended) this.#extendCookie(session)
-    return isDue ? save(id).then(ignore) : undefined
+    const saving = isDue ? save(id).then(ignore) : undefined
+    // The session before, which `regenerate` ends.
+    return this.#ending === undefined ? saving : Promise.all([saving, this.#ending]).then(ignore)
   }
 
   #isRotationDue(session: RequestSession): boolean {
     const { sessions, rotateAfter } = this.#settings
     if (rotateAfter === Infinity || RequestSession.idOf(session) !== this.#cookieId) return false
     if (sessions.ageOfId(session) < rotateAfter) return false
-    // Without the cookie of the new id, the browser would lose its session.
-    const canSend = this.held?.canWait === true && this.#cookie.canSend(session.cookie)
+    // Without the cookie of the new id, the browser would lose its session. Koa removes it from the response to an error.
+    const canSend =
+      this.held?.canWait === true &&
+      this.#response.statusCode < 500 &&
+      this.#cookie.canSend(session.cookie)
     return canSend && !this.#hasOtherId(session)
   }
 

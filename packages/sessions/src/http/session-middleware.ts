@@ -51,7 +51,7 @@ export function session(options: SessionMiddlewareOptions): SessionMiddleware {
 }
 
 /** @throws TypeError if a function returns something else: a promise has no attributes, so that the cookie would have none */
-function attributesOf(
+export function attributesOf(
   cookie: SessionMiddlewareOptions['cookie'],
   request: IncomingMessage,
 ): CookieOptions {

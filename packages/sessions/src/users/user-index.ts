@@ -1,6 +1,7 @@
 import { type Cache, CacheError, type ReadOptions, type Snapshot } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { isJsonObject } from '../data/json-object.ts'
+import { listPrefix } from '../data/session-key.ts'
 
 /**
  * When a session began, in epoch milliseconds; its lifetime after each request, in milliseconds, `null` for ever; and the key
@@ -69,11 +70,33 @@ const maxClockDifferenceMs = 1_800_000
  */
 const markMarginMs = 2 * maxClockDifferenceMs
 
+/**
+ * How long it takes from the beginning of a session until it is stored, at most, in milliseconds. A session is listed before, so
+ * that one which does not exist yet may be that of another login.
+ */
+const maxLoginMs = 60_000
+
 /** A session, as far as the list of its user concerns it. */
 export interface IndexedSession {
   readonly key: string
   /** In epoch milliseconds; `NaN` if it is not known. */
   readonly created: number
+}
+
+/** A session that is about to be stored. */
+export interface PendingSession extends IndexedSession {
+  readonly lifetimeMs: number
+  /** Whether it will not be stored in place of another one with its key. */
+  readonly isNew?: boolean | undefined
+}
+
+/** A session that stays when all others of its user end. */
+export interface KeptSession {
+  readonly key: string
+  /** `undefined` if it does not exist, but may be about to. */
+  readonly created: number | undefined
+  /** The key that it had first. */
+  readonly firstKey: string
 }
 
 /**
@@ -95,7 +118,7 @@ export class UserIndex {
   keyOf(user: string | number): string {
     checkUser(user)
     const { createHmac } = process.getBuiltinModule('node:crypto')
-    return `u1:${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
+    return `${listPrefix}${createHmac('sha256', this.#options.secret).update(String(user)).digest('base64url')}`
   }
 
   /** Reads the sessions of a user; with `isConfirmed`, after every clear that was acknowledged before. */
@@ -111,13 +134,17 @@ export class UserIndex {
    */
   async add(
     user: string | number,
-    session: IndexedSession & { readonly lifetimeMs: number },
+    session: PendingSession,
     unlisted?: IndexedSession,
   ): Promise<string[] | undefined> {
     let removed: string[] | undefined
     await this.#change('login', user, async (found) => {
       removed = undefined
       if (unlisted !== undefined && this.isOver(found, unlisted)) return undefined
+      if (session.isNew && (await this.#hasOther(found, session))) {
+        removed = []
+        return undefined
+      }
       const entry: Entry = [session.created, toJson(session.lifetimeMs)]
       const all = { ...found.entries, [session.key]: entry }
       const kept = await this.#limit(all, session.key)
@@ -151,11 +178,13 @@ export class UserIndex {
   /** Lists the session of `key` as `newKey` as well. Resolves to `false` if it is not listed. */
   async addCopy(user: string | number, key: string, newKey: string): Promise<boolean> {
     let isListed = false
-    await this.#change('rotate', user, async ({ entries }) => {
+    await this.#change('rotate', user, async (found) => {
+      const { entries } = found
       const entry = entries[key]
       isListed = entry !== undefined
       if (entry === undefined) return undefined
       const [created, lifetimeMs, firstKey = key] = entry
+      if (await this.#hasOther(found, { key: newKey, created })) return undefined
       return { entries: { ...entries, [newKey]: [created, lifetimeMs, firstKey] } }
     })
     return isListed
@@ -183,24 +212,24 @@ export class UserIndex {
   /**
    * Removes all sessions but one, and ends those that are not listed. Resolves to the keys of the listed ones.
    *
-   * @param kept the session to keep, if there is one. `created` is `undefined` if it does not exist, but may be about to
+   * @param kept the session to keep, if there is one
    * @param movedUntil until when sessions may be moved, in epoch milliseconds
    */
   async removeAll(
     user: string | number,
-    kept: { readonly key: string; readonly created: number | undefined } | undefined,
+    kept: KeptSession | undefined,
     movedUntil = 0,
   ): Promise<string[]> {
     const now = Math.floor(this.#options.cache.clock.now())
     let removed: string[] = []
     await this.#change('logout', user, async (found) => {
-      const entries = Object.entries(found.entries)
-      removed = entries.filter(([key]) => key !== kept?.key).map(([key]) => key)
+      const spared = sparedEntries(found.entries, kept)
+      removed = Object.keys(found.entries).filter((key) => !(key in spared))
       // An earlier mark may be that of a faster clock or of another timeout: what it has ended must not become valid again.
       const at = Math.max(now, found.ended?.at ?? now)
       const until = Math.max(at + this.#markMs + markMarginMs, movedUntil, found.ended?.until ?? 0)
       return {
-        entries: Object.fromEntries(entries.filter(([key]) => key === kept?.key)),
+        entries: spared,
         ended: { at, until, kept: keptKey(found, kept) },
       }
     })
@@ -224,14 +253,22 @@ export class UserIndex {
     return removed
   }
 
-  /** Leaves out the oldest sessions beyond the limit, after those that do not exist any more. */
+  /** Whether another session has the key of a new one. */
+  async #hasOther({ entries }: SeenIndex, { key, created }: IndexedSession): Promise<boolean> {
+    if (entries[key] === undefined || entries[key][0] === created) return false
+    return (await this.#options.cache.snapshot(key)).value !== undefined
+  }
+
+  /** Leaves out those sessions beyond the limit that do not exist any more, and then the oldest. */
   async #limit(entries: Entries, added: string): Promise<Entries> {
     const { maxPerUser, cache } = this.#options
     const keys = Object.keys(entries)
     if (keys.length <= maxPerUser) return entries
     const values = await cache.getMany(keys, { consistency: 'strong' })
+    const isBeingStored = (key: string) =>
+      key === added || (entries[key] as Entry)[0] > cache.clock.now() - maxLoginMs
     const newest = keys
-      .filter((key, index) => key === added || values[index] !== undefined)
+      .filter((key, index) => values[index] !== undefined || isBeingStored(key))
       .sort((a, b) => Number(b === added) - Number(a === added) || ageOf(entries, a, b))
     return Object.fromEntries(
       Object.entries(entries).filter(([key]) => newest.slice(0, maxPerUser).includes(key)),
@@ -320,11 +357,17 @@ function hasEnded({ ended, entries }: SeenIndex, { key, created }: IndexedSessio
   return entries[key] === undefined || entries[key][0] !== created
 }
 
+/** The entries of the session that is kept. It may be getting another key, under which it is listed as well. */
+function sparedEntries(entries: Entries, kept: KeptSession | undefined): Entries {
+  if (kept === undefined) return {}
+  const spared = Object.entries(entries).filter(
+    ([key, [, , firstKey = key]]) => key === kept.key || firstKey === kept.firstKey,
+  )
+  return Object.fromEntries(spared)
+}
+
 /** The key of the session that is kept, unless it had ended before. */
-function keptKey(
-  found: SeenIndex,
-  kept: { readonly key: string; readonly created: number | undefined } | undefined,
-): string | null {
+function keptKey(found: SeenIndex, kept: KeptSession | undefined): string | null {
   if (kept?.created === undefined) return null
   return hasEnded(found, { key: kept.key, created: kept.created }) ? null : kept.key
 }

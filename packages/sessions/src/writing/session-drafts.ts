@@ -44,10 +44,8 @@ export class SessionDrafts {
     const isListed = users !== undefined && users.userOf(toFields(text)) !== undefined
     const { body } = text
     const cookie = withExpiry(text.cookie, expires)
-    // JSON has no value for an expiry that the application has removed.
-    const repeatsExpiry = text.repeatsExpiry && cookie?.expires !== undefined
     return {
-      text: { body, cookie, repeatsExpiry },
+      text: { body, cookie },
       expires,
       created: began,
       isListed,
@@ -57,13 +55,23 @@ export class SessionDrafts {
     }
   }
 
+  /** @throws CacheError `ERR_CACHE_LIMIT`, which names the largest keys, if a session has more than `maxBytes` bytes */
+  checkSize({ text }: DraftSession): void {
+    const { cache, maxBytes } = this.#context
+    // Most sessions are so small that they need not be measured.
+    if (text.body.length * maxBytesPerCharacter + maxCookieBytes <= maxBytes) return
+    const bytes = bytesOf(text)
+    if (bytes <= maxBytes) return
+    throw tooLarge(text, `${bytes} bytes, more than the ${maxBytes}`, cache.driver)
+  }
+
   /** Stores a session in place of what was read. Resolves to `undefined` if that has changed. */
   async store(
     snapshot: Snapshot<unknown>,
     draft: DraftSession,
   ): Promise<Snapshot<unknown> | undefined> {
-    const { cache, maxBytes } = this.#context
-    assertSize(draft.text, maxBytes, cache.driver)
+    this.checkSize(draft)
+    const { cache } = this.#context
     const ttl = Number.isFinite(draft.lifetimeMs) ? draft.lifetimeMs : null
     try {
       return await snapshot.swap(new JsonText(toItemText(draft)), { ttl })
@@ -79,14 +87,6 @@ const shownKeys = 3
 /** Browsers accept no larger cookies (RFC 6265, 6.1), so that a session has hardly more for its own. */
 const maxCookieBytes = 4096
 const maxBytesPerCharacter = 3
-
-/** @throws CacheError `ERR_CACHE_LIMIT`, which names the largest keys, if the session has more than `maxBytes` bytes */
-function assertSize(text: SessionText, maxBytes: number, store: string): void {
-  // Most sessions are so small that they need not be measured.
-  if (text.body.length * maxBytesPerCharacter + maxCookieBytes <= maxBytes) return
-  const bytes = bytesOf(text)
-  if (bytes > maxBytes) throw tooLarge(text, `${bytes} bytes, more than the ${maxBytes}`, store)
-}
 
 /** The error of a session that does not fit. `amount` continues "The session has". */
 function tooLarge(text: SessionText, amount: string, store: string, cause?: unknown): CacheError {

@@ -18,16 +18,29 @@ export class SessionListing {
     return this.#context.users
   }
 
-  isSameUser(view: SessionText, theirs: SessionText): boolean {
-    return view.body === theirs.body || this.#userOf(view) === this.#userOf(theirs)
+  /**
+   * Whether the session is still of the user whom it had when it was read, or of the one whom the request gives it: another
+   * request, or an attempt whose reply was lost, may have signed in the same user.
+   */
+  isOfUser(view: SessionText, ours: SessionText, theirs: SessionText): boolean {
+    if (view.body === theirs.body) return true
+    const user = this.#userOf(theirs)
+    return this.#userOf(view) === user || (user !== undefined && this.#userOf(ours) === user)
   }
 
   /**
    * Makes the list of the user contain a session that is about to be stored. If the process ends in between, the list
    * contains a session that does not exist, which is harmless. Resolves to `false` if the session was not listed before, and was
    * ended with all of its user.
+   *
+   * @param isNew whether it will not be stored in place of another one with its key, which stays in the list then
    */
-  async add(key: string, draft: DraftSession, seen: SeenSession | undefined): Promise<boolean> {
+  async add(
+    key: string,
+    draft: DraftSession,
+    seen: SeenSession | undefined,
+    isNew?: boolean,
+  ): Promise<boolean> {
     const index = this.#users?.index
     if (index === undefined) return true
     const user = draft.isListed ? this.#userOf(draft.text) : undefined
@@ -41,7 +54,7 @@ export class SessionListing {
       if (await index.hasEnded(before, unlisted)) return false
     }
     if (user === undefined) return true
-    const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs }
+    const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs, isNew }
     const removed = await index.add(user, entry, before === user ? unlisted : undefined)
     if (removed !== undefined && removed.length > 0) await this.#context.cache.deleteMany(removed)
     return removed !== undefined
@@ -58,11 +71,17 @@ export class SessionListing {
     if (isDue) await index?.extend(user, key, lifetimeMs)
   }
 
-  /** Takes a session that was stored with another user out of the list of the user before. */
-  async removeBefore(key: string, stored: StoredSession, seen: SeenSession): Promise<void> {
+  /**
+   * Takes a session that was stored with another user out of the list of the user before. Resolves to `false` if the list did
+   * not contain it: the session was ended, although it may not have been deleted yet.
+   */
+  async removeBefore(key: string, stored: StoredSession, seen: SeenSession): Promise<boolean> {
     const before = this.#userOf(seen.stored.text)
-    if (before === undefined || before === this.#userOf(stored.text)) return
-    await this.#users?.index.remove(before, (each) => each !== key)
+    const index = this.#users?.index
+    if (index === undefined || before === undefined || before === this.#userOf(stored.text))
+      return true
+    const removed = await index.remove(before, (each) => each !== key)
+    return removed.includes(key)
   }
 
   /** Lists a session under a second key. Resolves to `false` if the list does not contain the first one. */

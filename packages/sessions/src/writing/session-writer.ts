@@ -56,7 +56,7 @@ export class SessionWriter {
     if (queue.last === 'ended') return this.#drop(target, 'ended')
     const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
-    await this.#listing.add(key, stored, undefined)
+    await this.#listing.add(key, stored, undefined, true)
     const snapshot = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     const seen =
       snapshot === undefined ? await this.#ownAttempt(target, ours) : seenOf(key, snapshot, stored)
@@ -79,7 +79,8 @@ export class SessionWriter {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       // Another session under the same id.
       if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
-      if (!this.#listing.isSameUser(view, seen.stored.text)) return this.#drop(target, 'identity')
+      if (!this.#listing.isOfUser(view, ours, seen.stored.text))
+        return this.#drop(target, 'identity')
       const text = this.#combine(key, view, ours, seen.stored.text)
       const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
       if (isOver(stored)) return this.#end(target)
@@ -168,6 +169,8 @@ export class SessionWriter {
     const { baseline, queue, key, id } = target
     const stored = this.#drafts.draft(ours, baseline.created)
     if (isOver(stored)) return this.#end(target)
+    // Before the list says that the session with this key is another one.
+    this.#drafts.checkSize(stored)
     await this.#listing.add(key, stored, undefined)
     const { cache } = this.#context
     return this.#retry('save', key, async () => {
@@ -219,9 +222,11 @@ export class SessionWriter {
     if (users !== undefined && !(await this.#listing.add(key, stored, seen))) return undefined
     if (!seen.isOld) {
       const snapshot = await this.#drafts.store(seen.snapshot, stored)
-      if (snapshot !== undefined && seen.stored.isListed)
-        await this.#listing.removeBefore(key, stored, seen)
-      return snapshot && seenOf(key, snapshot, stored)
+      if (snapshot === undefined) return undefined
+      const existed = !seen.stored.isListed || (await this.#listing.removeBefore(key, stored, seen))
+      if (existed) return seenOf(key, snapshot, stored)
+      await this.#context.cache.delete(key)
+      return undefined
     }
     const moved = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     if (moved === undefined) return undefined
@@ -254,7 +259,8 @@ export class SessionWriter {
 
   #combine(key: string, view: SessionText, ours: SessionText, theirs: SessionText): SessionText {
     const { concurrency, cache } = this.#context
-    if (concurrency === 'lastWrite') return ours
+    // Only the cookie has changed otherwise, as with `touch`.
+    if (concurrency === 'lastWrite' && !hasBody(view, ours.body)) return ours
     if (view !== theirs && !isUnchanged(view, theirs)) {
       if (concurrency === 'reject') throw changed(cache.driver, key)
       publishSession('merged', cache.name, key)

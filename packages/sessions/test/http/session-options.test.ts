@@ -55,6 +55,8 @@ test.each([
   [{ sameSite: 'some' }, /path, domain, sameSite or priority/],
   [{ priority: 5 }, /path, domain, sameSite or priority/],
   [{ expires: '2030-01-01' }, /must be a valid date: a Date/],
+  [{ maxAge: 0 }, /maxAge of the cookie must be positive/],
+  [{ maxAge: '-1m' }, /Leave it out for a cookie that lasts until the browser ends/],
   [{ sameSite: 'none' }, /must be secure: true, or 'auto'/],
   [{ samesite: 'strict' }, /samesite is not an attribute of a cookie/],
   [{ HttpOnly: true }, /HttpOnly is not an attribute of a cookie/],

@@ -18,7 +18,7 @@ import {
   wasSessionUsed,
 } from '@stowage/sessions'
 import { ManualClock } from '@stowage/testing'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 
 type Handle = (
   request: IncomingMessage & { session: RequestSession },
@@ -149,6 +149,20 @@ describe('on a server of node:http', () => {
     expect((await get()).text).toBe('2')
   })
 
+  test('a session whose only key is the time at which its cookie expires is stored', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { get } = await serve(
+      ({ session, url }, response) => {
+        if (url === '/token') session.expires = Date.now() + 60_000
+        response.end(typeof session.expires)
+      },
+      { cookie: { maxAge: 60_000 } },
+    )
+    await get('/token')
+    expect((await get()).text).toBe('number')
+  })
+
   test('destroy and regenerate clear the cookie of a session that has no successor', async () => {
     const { get } = await serve(async ({ session, url }, response) => {
       if (url === '/login') session.user = 'ada'
@@ -206,6 +220,63 @@ describe('on a server of node:http', () => {
       expect((await get('/end')).setCookies).toEqual([expect.stringMatching(/^connect.sid=; /)])
     })
   })
+
+  describe('an end of the session that fails, and that nobody has received,', () => {
+    const ends: Record<string, (request: Parameters<Handle>[0]) => unknown> = {
+      'is that of regenerate, before a login': (request) => {
+        request.session.regenerate()
+        request.session.user = 'bob'
+      },
+      'is followed by another one': (request) => {
+        request.session.regenerate()
+        request.session.destroy()
+      },
+    }
+
+    test.each(Object.keys(ends))('fails the response: it %s', async (name) => {
+      let failures = 0
+      const backend = wrapStore(memory(), (operation, call) => {
+        if (operation !== 'delete' || failures-- <= 0) return call()
+        throw new CacheError('ERR_CACHE_UNAVAILABLE', 'the end fails')
+      })
+      const store = new Sessions<Record<string, unknown>>({ cache: new Cache(backend) })
+      const { get } = await serve(
+        (request, response) => {
+          if (request.url === '/login') request.session.user = 'ada'
+          if (request.url === '/end') {
+            failures = 1
+            ends[name]?.(request)
+          }
+          response.end(`${request.session?.user}`)
+        },
+        { store },
+      )
+      await get('/login')
+      const { status, text, setCookies } = await get('/end')
+      expect([status, text, setCookies]).toEqual([500, expect.stringContaining('fails'), []])
+      expect((await get()).text).toBe('ada')
+    })
+  })
+
+  test.each(['destroy', 'regenerate', 'reload'] as const)(
+    '%s is that of the session of the request, whatever request.sessionID is',
+    async (method) => {
+      const { get, store } = await serve(async (request, response) => {
+        const { session, url } = request
+        if (url === '/login') session.user = 'ada'
+        if (url === '/assign') {
+          Object.assign(request, { sessionID: 'the id of another session' })
+          await done((callback) => session[method](callback))
+        }
+        response.end(`${request.session?.user}`)
+      })
+      await store.create('the id of another session', { user: 'bob' })
+      await get('/login')
+      expect((await get('/assign')).text).toBe(method === 'reload' ? 'ada' : 'undefined')
+      const users = (await store.all()).map(({ session }) => session.user)
+      expect(users.sort()).toEqual(method === 'reload' ? ['ada', 'bob'] : ['bob'])
+    },
+  )
 
   test('regenerate keeps the named keys only', async () => {
     const { get } = await serve(async (request, response) => {

@@ -10,7 +10,7 @@ import {
 
 const seen = (key: string): SeenSession => ({
   key,
-  stored: { text: { body: `{"of":"${key}"}`, cookie: undefined, repeatsExpiry: false } } as never,
+  stored: { text: { body: `{"of":"${key}"}`, cookie: undefined } } as never,
   snapshot: {} as never,
   isOld: false,
 })

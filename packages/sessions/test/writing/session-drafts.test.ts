@@ -3,14 +3,14 @@ import { describe, expect, test } from 'vitest'
 import type { SessionText } from '../../src/data/session-item.ts'
 import { resolveOptions } from '../../src/session-context.ts'
 import { isOver, SessionDrafts } from '../../src/writing/session-drafts.ts'
-import { cookieOf, readExisting, setup, type TestSession } from '../fixture.ts'
+import { cookieOf, setup, type TestSession } from '../fixture.ts'
 
 const index = {
   index: ({ user }: TestSession) => user as string | undefined,
   indexSecret: 'a secret of the test',
 }
 const text = (body: string, more: Partial<SessionText> = {}): SessionText => ({
-  ...{ body, cookie: undefined, repeatsExpiry: false },
+  ...{ body, cookie: undefined },
   ...more,
 })
 const minute = 60_000
@@ -135,31 +135,5 @@ describe('an error of the cache', () => {
     Object.assign(new Error('of another library'), { code: 'ERR_CACHE_LIMIT' }),
   ])('that is another one is not changed: %s', async (error) => {
     await expect(failing(error)).rejects.toBe(error)
-  })
-})
-
-describe('a session that repeats the expiry of its cookie', () => {
-  const created = async (concurrency: 'merge' | 'lastWrite') => {
-    const { one, two, clock } = setup({ concurrency })
-    const cookie = cookieOf(minute, clock.now())
-    await one.create('id', { user: 'ada', cookie, expires: cookie.expires })
-    return { two, session: await readExisting(one), one, expires: cookie.expires }
-  }
-
-  test.each(['merge', 'lastWrite'] as const)(
-    'can be read after an update has removed the expiry from the cookie, %s',
-    async (concurrency) => {
-      const { one, two, session, expires } = await created(concurrency)
-      session.cookie = { path: '/' }
-      expect(await one.update('id', session)).toBe('saved')
-      expect(await two.read('id')).toEqual({ user: 'ada', expires, cookie: { path: '/' } })
-    },
-  )
-
-  test.each(['merge', 'lastWrite'] as const)('and after touch has, %s', async (concurrency) => {
-    const { one, two, session } = await created(concurrency)
-    session.cookie = { path: '/' }
-    expect(await one.touch('id', session)).toBe('saved')
-    expect(await two.read('id')).toEqual({ user: 'ada', cookie: { path: '/' } })
   })
 })

@@ -7,7 +7,7 @@ import { SessionListing } from '../../src/writing/session-listing.ts'
 /** A session with a user, or without one. */
 const stored = (user?: string, isListed = user !== undefined) =>
   ({
-    text: { body: JSON.stringify({ user }), cookie: undefined, repeatsExpiry: false },
+    text: { body: JSON.stringify({ user }), cookie: undefined },
     ...{ created: 5, isListed, lifetimeMs: 60 },
   }) as unknown as DraftSession
 const seen = (session: StoredSession, hasIndex = true): SeenSession => ({
@@ -18,7 +18,7 @@ const seen = (session: StoredSession, hasIndex = true): SeenSession => ({
 type Call = readonly unknown[]
 
 /** The list of users, of which a test sees the calls, when they begin and when they end. */
-function setUp({ isDue = true, hasEnded = false, hasUsers = true } = {}) {
+function setUp({ isDue = true, hasEnded = false, hasUsers = true, isListed = true } = {}) {
   const calls: Call[] = []
   const ended: unknown[] = []
   let removed: string[] | undefined = []
@@ -36,7 +36,7 @@ function setUp({ isDue = true, hasEnded = false, hasUsers = true } = {}) {
     addCopy: (...args: unknown[]) => slow(false, ['addCopy', ...args]),
     hasEnded: (...args: unknown[]) => slow(hasEnded, ['hasEnded', ...args]),
     remove: (user: unknown, isKept: (key: string) => boolean) =>
-      slow(undefined, ['remove', user, keysKept(isKept)]),
+      slow(isListed ? ['k'] : [], ['remove', user, keysKept(isKept)]),
   }
   let parsed = 0
   const userOfText = ({ body }: SessionText) => {
@@ -139,9 +139,15 @@ test.each<[string, StoredSession, StoredSession, Call[]]>([
   ['its first user', stored('ada'), stored(), []],
 ])('a session leaves the list of the user before, with %s', async (_, now, before, expected) => {
   const { listing, calls, ended } = setUp()
-  await listing.removeBefore('k', now, seen(before))
+  expect(await listing.removeBefore('k', now, seen(before))).toBe(true)
   expect(calls).toEqual(expected)
   expect(ended).toHaveLength(expected.length)
+})
+
+test('a session has ended that the list of the user before did not contain any more', async () => {
+  const [bob, ada] = [stored('bob'), seen(stored('ada'))]
+  expect(await setUp({ isListed: false }).listing.removeBefore('k', bob, ada)).toBe(false)
+  expect(await setUp({ hasUsers: false }).listing.removeBefore('k', bob, ada)).toBe(true)
 })
 
 test('a session that moves is listed twice, and then once', async () => {
@@ -168,7 +174,16 @@ test('two texts have the same user, which is not determined if they are equal', 
     { ...stored('ada').text, body: '{"user":"ada","n":1}' },
     stored('bob').text,
   ]
-  expect(listing.isSameUser(ada, { ...ada })).toBe(true)
+  expect(listing.isOfUser(ada, bob, { ...ada })).toBe(true)
   expect(parsed()).toBe(0)
-  expect([listing.isSameUser(ada, other), listing.isSameUser(ada, bob)]).toEqual([true, false])
+  expect(listing.isOfUser(ada, bob, other)).toBe(true)
+  expect(listing.isOfUser(ada, other, bob)).toBe(false)
+})
+
+test('a session has the user whom a request gives it, if another request has done that', () => {
+  const { listing } = setUp()
+  const [none, ada, bob] = [stored().text, stored('ada').text, stored('bob').text]
+  expect(listing.isOfUser(none, ada, { ...ada, body: '{"user":"ada","n":1}' })).toBe(true)
+  expect(listing.isOfUser(none, ada, bob)).toBe(false)
+  expect(listing.isOfUser(ada, none, none)).toBe(false)
 })
