@@ -70,7 +70,8 @@ export class Context {
       return await command(context)
     } finally {
       // The process ends after the command: a backend that does not reply must not delay it.
-      await context.#caches?.close().catch(() => {})
+      const { sessions } = context.app
+      await Promise.allSettled([context.#caches?.close(), sessions?.cache.close()])
     }
   }
 
