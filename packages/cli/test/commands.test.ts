@@ -500,6 +500,32 @@ describe('the module of the application', () => {
     expect(parsed(listed).sessions).toEqual([])
   })
 
+  test('may export sessions on the memory driver, which are in the process of the application', async () => {
+    folder.write(
+      'sessions.mjs',
+      `import { Cache } from '${url('core')}'
+      import { memory } from '${url('memory')}'
+      import { Sessions } from '${url('sessions')}'
+      const cache = new Cache(memory())
+      export const sessions = new Sessions({
+        cache, index: ({ userId }) => userId, indexSecret: '${indexSecret}'
+      })`,
+    )
+    for (const args of [['list'], ['revoke', '--yes']]) {
+      const command = ['sessions', ...args, '--user', '7', '--config', 'sessions.mjs']
+      expect(await folder.run(command)).toMatchObject({
+        ...{ code: 1, stderr: expect.stringContaining('The memory driver keeps its entries') },
+      })
+    }
+  })
+
+  test('may have timers and servers, which do not keep the command from ending', async () => {
+    folder.write('app.mjs', `${source()}\nsetInterval(() => {}, 1_000)`)
+    const command = ['doctor', '--config', 'app.mjs', '--json']
+    const outcome = await folder.spawn(command, { MY_REDIS: env.REDIS_URL })
+    expect([outcome.code, parsed(outcome).stores]).toEqual([0, expect.any(Array)])
+  })
+
   test('may add drivers and stores that the environment selects', async () => {
     folder.write(
       'caches.mjs',
