@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import type { Driver } from '@stowage/core/driver'
 import { standardDrivers } from '@stowage/drivers'
@@ -23,6 +24,10 @@ const password = 'password-of-redis'
 const indexSecret = 'secret-of-the-session-index'
 const encryptionKey = Buffer.alloc(32, 7).toString('base64')
 const sessionIds = ['first-session-id-of-ada', 'second-session-id-of-ada']
+
+const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+)
 
 let redis: RedisServer
 let memcached: MemcachedServer
@@ -437,6 +442,17 @@ describe('emulate configuration-endpoint', () => {
     expect(await once(child, 'exit')).toEqual([0, null])
     const socket = connect(Number(address.split(':')[1]), '127.0.0.1')
     await expect(once(socket, 'connect')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test.runIf(hasIPv6)('prints an IPv6 address as the driver reads it', async () => {
+    const args = ['--nodes', memcached.address, '--host', '::1', '--port', '0', '--json']
+    const child = start(['emulate', 'configuration-endpoint', ...args], { cwd: folder.path })
+    const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data')
+    const { address } = JSON.parse(String(line))
+    const doctor = { CACHE_DRIVER: 'memcached', MEMCACHED_CONFIGURATION_ENDPOINT: address }
+    expect((await folder.run(['doctor'], doctor)).code).toBe(0)
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
   })
 
   test('refuses a list that is not one, and a port in use', async () => {
