@@ -103,6 +103,9 @@ const needsRoot = 'Needs root, or a file system of Linux.'
 
 /** Files that leave out tests. */
 const leftOut = {
+  'packages/cli/test/commands.test.ts': needsIPv6,
+  'packages/cli/test/program.test.ts':
+    'The program that starts a terminal has other options elsewhere.',
   'packages/lmdb/test/library.test.ts': needsRoot,
   'packages/lmdb/test/stopped-writer.test.ts': 'Only Linux tells whether a process is stopped.',
   'packages/lmdb/test/trouble.test.ts': needsRoot,

@@ -7,6 +7,8 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
 console.warn = () => {}
 for (const stream of [process.stdout, process.stderr]) stream.on('error', onWriteError)
 process.exitCode = await run(process.argv.slice(2))
+// The module of --config may keep the process alive, with connections or a server of the application.
+process.stdout.write('', () => setTimeout(() => process.exit(), 500).unref())
 
 /** A reader such as `head` closes a pipe before its end. */
 function onWriteError({ code }) {

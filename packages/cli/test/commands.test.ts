@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { type Cache, type Caches, cachesFromEnv } from '@stowage/core'
 import type { Driver } from '@stowage/core/driver'
 import { standardDrivers } from '@stowage/drivers'
@@ -23,6 +24,10 @@ const password = 'password-of-redis'
 const indexSecret = 'secret-of-the-session-index'
 const encryptionKey = Buffer.alloc(32, 7).toString('base64')
 const sessionIds = ['first-session-id-of-ada', 'second-session-id-of-ada']
+
+const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+)
 
 let redis: RedisServer
 let memcached: MemcachedServer
@@ -293,6 +298,12 @@ describe('table', () => {
     await stop()
   })
 
+  test('is that of the driver of the cache for sessions without a driver of their own', async () => {
+    const env = { CACHE_DRIVER: 'postgres', DATABASE_URL: 'postgres://127.0.0.1:1/app' }
+    const sql = await folder.run(['table', 'sql', '--role', 'session', '--json'], env)
+    expect(parsed(sql)).toMatchObject({ table: 'stowage_sessions' })
+  })
+
   test('reads the variables that are set for the role only', async () => {
     const { DYNAMODB_ENDPOINT, AWS_REGION: region, ...credentials } = dynamodb.env
     for (const role of ['session', 'cache']) {
@@ -433,6 +444,17 @@ describe('emulate configuration-endpoint', () => {
     await expect(once(socket, 'connect')).rejects.toThrow('ECONNREFUSED')
   })
 
+  test.runIf(hasIPv6)('prints an IPv6 address as the driver reads it', async () => {
+    const args = ['--nodes', memcached.address, '--host', '::1', '--port', '0', '--json']
+    const child = start(['emulate', 'configuration-endpoint', ...args], { cwd: folder.path })
+    const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data')
+    const { address } = JSON.parse(String(line))
+    const doctor = { CACHE_DRIVER: 'memcached', MEMCACHED_CONFIGURATION_ENDPOINT: address }
+    expect((await folder.run(['doctor'], doctor)).code).toBe(0)
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
   test('refuses a list that is not one, and a port in use', async () => {
     const args = ['emulate', 'configuration-endpoint', '--nodes']
     for (const nodes of ['nonsense', ':7411', '127.0.0.1:99999', '127.0.0.1:0', 'a:1,b']) {
@@ -478,6 +500,48 @@ describe('the module of the application', () => {
     expect(unknown.stderr).toContain('pages, logins')
   })
 
+  test('may export its sessions only, whose connections the command closes', async () => {
+    folder.write(
+      'sessions.mjs',
+      `import { Cache } from '${url('core')}'
+      import { redis } from '${url('redis')}'
+      import { Sessions } from '${url('sessions')}'
+      const cache = new Cache(redis({ url: process.env.MY_REDIS }))
+      export const sessions = new Sessions({
+        cache, index: ({ userId }) => userId, indexSecret: '${indexSecret}'
+      })`,
+    )
+    const args = ['sessions', 'list', '--user', '7', '--config', 'sessions.mjs', '--json']
+    const listed = await folder.spawn(args, { MY_REDIS: env.REDIS_URL })
+    expect(parsed(listed).sessions).toEqual([])
+  })
+
+  test('may export sessions on the memory driver, which are in the process of the application', async () => {
+    folder.write(
+      'sessions.mjs',
+      `import { Cache } from '${url('core')}'
+      import { memory } from '${url('memory')}'
+      import { Sessions } from '${url('sessions')}'
+      const cache = new Cache(memory())
+      export const sessions = new Sessions({
+        cache, index: ({ userId }) => userId, indexSecret: '${indexSecret}'
+      })`,
+    )
+    for (const args of [['list'], ['revoke', '--yes']]) {
+      const command = ['sessions', ...args, '--user', '7', '--config', 'sessions.mjs']
+      expect(await folder.run(command)).toMatchObject({
+        ...{ code: 1, stderr: expect.stringContaining('The memory driver keeps its entries') },
+      })
+    }
+  })
+
+  test('may have timers and servers, which do not keep the command from ending', async () => {
+    folder.write('app.mjs', `${source()}\nsetInterval(() => {}, 1_000)`)
+    const command = ['doctor', '--config', 'app.mjs', '--json']
+    const outcome = await folder.spawn(command, { MY_REDIS: env.REDIS_URL })
+    expect([outcome.code, parsed(outcome).stores]).toEqual([0, expect.any(Array)])
+  })
+
   test('may add drivers and stores that the environment selects', async () => {
     folder.write(
       'caches.mjs',
@@ -491,6 +555,9 @@ describe('the module of the application', () => {
 
   test('is reported if it is missing, exports nothing or is TypeScript that Node cannot import', async () => {
     folder.write('empty.mjs', 'export const other = 1')
+    folder.write('one-cache.mjs', 'export const caches = { get() {}, set() {} }')
+    folder.write('middleware.mjs', 'export const sessions = { middleware() {}, sessions: {} }')
+    folder.write('throws.mjs', 'throw undefined')
     folder.write('typed.ts', 'export const caches: unknown = undefined')
     const errorOf = async (file: string) => {
       const { code, stderr } = await folder.run(['doctor', '--config', file])
@@ -499,10 +566,34 @@ describe('the module of the application', () => {
     }
     expect(await errorOf('none.mjs')).toContain('does not exist')
     expect(await errorOf('empty.mjs')).toContain('export const caches')
+    expect(await errorOf('one-cache.mjs')).toContain('export const caches = createCaches(')
+    expect(await errorOf('middleware.mjs')).toContain('export const { sessions } = await')
+    expect(await errorOf('throws.mjs')).toContain('cannot be imported: undefined')
     const hasTypes = Boolean((process.features as { typescript?: unknown }).typescript)
     if (!hasTypes)
       expect(await errorOf('typed.ts')).toContain('cannot import the TypeScript module')
   })
+})
+
+test('JSON stays valid if a secret is a number, a word of the command, or has escapes', async () => {
+  const url = new URL('../../memory/dist/index.js', import.meta.url).href
+  folder.write(
+    'app.mjs',
+    `import { memory } from '${url}'
+    const ping = () => { throw new Error('no access: ' + process.env.MY_PASSWORD) }
+    export default { stores: { mine: () => Object.assign(memory(), { ping, diagnostics: undefined }) } }`,
+  )
+  const secrets = { TOKEN_TTL: '86400000', PGPASSWORD: 'postgres', MY_PASSWORD: 'sec"ret\\of,app' }
+  const doctor = ['doctor', '--config', 'app.mjs', '--json']
+  const { stores, findings } = parsed(await folder.run(doctor, { ...secrets, CACHE_STORE: 'mine' }))
+  expect(stores[1].ttlMs).toBe(86_400_000)
+  expect(findings).toContainEqual(expect.objectContaining({ problem: 'No access: ***.' }))
+  const sql = {
+    CACHE_DRIVER: 'postgres',
+    DATABASE_URL: 'postgres://postgres:postgres@127.0.0.1:1/app',
+  }
+  const { stores: named } = parsed(await folder.run(['doctor', '--json'], sql))
+  expect(named[0].driver).toBe('postgres')
 })
 
 test('no command prints a secret or the id of a session', async () => {

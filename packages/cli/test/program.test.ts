@@ -1,8 +1,9 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Folder, parsed, start } from './stowage.ts'
+import { Folder, parsed, program, start } from './stowage.ts'
 
 let folder: Folder
 
@@ -98,3 +99,31 @@ test('ends quietly when its output is closed', async () => {
   })
   expect([...(await once(child, 'close')), stderr]).toEqual([0, null, ''])
 })
+
+// `script` starts a program on a terminal.
+describe.runIf(process.platform === 'linux')(
+  'on a terminal, a command that waits for a server',
+  () => {
+    test.each(['Ctrl+C', 'SIGTERM'])('ends at %s, and not with the code 0', async (end) => {
+      const memory = new URL('../../memory/dist/index.js', import.meta.url).href
+      folder.write(
+        'app.mjs',
+        `import { memory } from '${memory}'
+      const ping = () => {
+        if (process.env.END === 'SIGTERM') process.kill(process.pid, 'SIGTERM')
+        return new Promise(() => {})
+      }
+      export default { stores: { slow: () => Object.assign(memory(), { ping, diagnostics: undefined }) } }`,
+      )
+      const command = `${process.execPath} ${program} doctor --config app.mjs`
+      const { PATH } = process.env
+      const child = spawn('script', ['-qfec', command, '/dev/null'], {
+        cwd: folder.path,
+        env: { PATH, TERM: 'xterm', NODE_ENV: 'test', CACHE_STORE: 'slow', END: end },
+      })
+      // The spinner reads keys from then on.
+      child.stdout.once('data', () => end === 'Ctrl+C' && child.stdin.write('\u0003'))
+      expect(await once(child, 'exit')).toEqual([130, null])
+    })
+  },
+)

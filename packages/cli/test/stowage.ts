@@ -9,7 +9,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'vitest'
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url))
-const program = join(packageFolder, 'bin/stowage.js')
+/** The file that starts the command. */
+export const program: string = join(packageFolder, 'bin/stowage.js')
 const schema = JSON.parse(readFileSync(join(packageFolder, 'schema.json'), 'utf8'))
 const validate = new Ajv2020({ allowUnionTypes: true }).compile(schema)
 

@@ -20,7 +20,8 @@ export interface LmdbOptions {
   readonly path?: string | undefined
   /**
    * Maximum size of the data, at least 1 MiB. Above it, expired items are deleted first, then items that were not read
-   * lately. The file may be up to a quarter larger. All processes should set the same size. @default '256MiB'
+   * lately. The file may be up to a quarter larger, and below 4 MiB by half. All processes should set the same size.
+   * @default '256MiB'
    */
   readonly maxBytes?: ByteSize | undefined
   /** Largest value. @default a 16th of `maxBytes` */

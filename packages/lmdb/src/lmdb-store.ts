@@ -168,7 +168,9 @@ export class LmdbStore implements ByteStore {
     this.#queue.flush()
     return this.#lifecycle.close(async () => {
       await this.#queue.idle()
-      await this.#file?.close()
+      await this.#file?.close().catch((error) => {
+        throw translate(error, 'close')
+      })
       this.#file = undefined
     })
   }

@@ -67,6 +67,13 @@ test('the directory and the files are readable for the owner only', async () => 
   }
 })
 
+test('the name of a directory may contain a dot', async () => {
+  const path = await filled(join(newPath(), 'cache.example.com'))
+  const store = lmdb({ path })
+  expect(await store.get('key:1')).toBeDefined()
+  await store.close()
+})
+
 const damages: Record<string, (data: string) => void> = {
   'is no LMDB file': (data) => writeFileSync(data, 'hello '.repeat(5_000)),
   'has zeros at its start': (data) => overwrite(data, 0, Buffer.alloc(8_192)),
@@ -165,6 +172,21 @@ test('a file that was open when the system crashed starts empty, unless durabili
   expect(await read('process')).toBeUndefined()
   expect(events).toHaveLength(1)
 })
+
+test.each(['reset', 'error'] as const)(
+  'without data, a state from before a crash of the system is that of a new file, with onDamage %s',
+  async (onDamage) => {
+    const path = await filled(newPath())
+    const state = join(path, 'state.json')
+    const stored = JSON.parse(readFileSync(state, 'utf8'))
+    writeFileSync(state, JSON.stringify({ ...stored, bootId: 'another', isClean: false }))
+    for (const name of ['data.mdb', 'lock.mdb']) rmSync(join(path, name))
+    const store = lmdb({ path, onDamage })
+    await store.set('k', 'v')
+    expect([await store.get('k'), events]).toEqual(['v', []])
+    await store.close()
+  },
+)
 
 test('sessions that are not readable after a crash of the system are an error', async () => {
   const path = await filled(newPath())
@@ -339,6 +361,48 @@ test.runIf(isRoot)('on a full disk, writes fail with a code and reads go on', as
     disk.unmount()
   }
 })
+
+test.runIf(isRoot)(
+  'a disk that is full when a file is created ends no process',
+  async ({ skip }) => {
+    const disk = mountSmallDisk(4)
+    if (disk === undefined) return skip('mount is not permitted')
+    try {
+      // The space for the first pages, for the locks, and for some of the tables.
+      for (const pages of [0, 1, 4, 12]) {
+        disk.fill(pages * 4_096)
+        const output = await attempt(join(disk.path, `with-${pages}-pages`), {})
+        expect(output).toMatch(/^ERR_CACHE_UNAVAILABLE .*the disk is full/)
+        disk.free()
+      }
+    } finally {
+      disk.unmount()
+    }
+  },
+)
+
+test.runIf(isRoot)(
+  'on a full disk, close rejects with a code and closes the file',
+  async ({ skip }) => {
+    const disk = mountSmallDisk(4)
+    if (disk === undefined) return skip('mount is not permitted')
+    try {
+      const path = join(disk.path, 'cache')
+      const store = lmdb({ path })
+      await store.set('k', 'v')
+      disk.fill()
+      await expect(store.close()).rejects.toMatchObject({ code: 'ERR_CACHE_UNAVAILABLE' })
+      disk.free()
+      const other = lmdb({ path })
+      expect(await other.get('k')).toBe('v')
+      await other.close()
+      // Only the last one that has it open marks the file.
+      expect(JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')).isClean).toBe(true)
+    } finally {
+      disk.unmount()
+    }
+  },
+)
 
 test.runIf(isRoot)('a read-only file system is an error with the remedy', async ({ skip }) => {
   const disk = mountSmallDisk(4)

@@ -13,7 +13,8 @@ import {
 import { checkInteger, checkOptionNames } from '@stowage/core/driver'
 import { Subscriptions } from './collector/subscriptions.ts'
 
-type Level = 'info' | 'warn' | 'error'
+const levels = ['info', 'warn', 'error'] as const
+type Level = (typeof levels)[number]
 
 /** What is used of a logger: the methods of pino, and of many others. */
 export type Logger = Readonly<Record<Level, (fields: object, message: string) => void>>
@@ -21,7 +22,10 @@ export type Logger = Readonly<Record<Level, (fields: object, message: string) =>
 export interface LogOptions {
   /** How many lines of one kind are written in a second. The others are counted. @default 10 */
   readonly maxPerSecond?: number | undefined
-  /** Returns what is logged of a key, such as a digest: it may be a session id. @default its first four characters */
+  /**
+   * Returns what is logged of a key, such as a digest: it may be a session id. If it throws, `***` is logged.
+   * @default its first four characters
+   */
   readonly maskKey?: ((key: string) => string) | undefined
 }
 
@@ -32,7 +36,7 @@ const optionNames = { maxPerSecond: true, maskKey: true } as const
  * `NODE_DEBUG` contains `stowage`.
  *
  * @returns a function that ends it
- * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option
+ * @throws CacheError `ERR_CACHE_CONFIG` for an invalid option, TypeError for a logger that lacks a method
  * @example
  * import { logEvents } from '@stowage/telemetry/log'
  *
@@ -44,13 +48,23 @@ export function logEvents(logger?: Logger, options: LogOptions = {}): () => void
   checkOptionNames<LogOptions>('logEvents', options, optionNames)
   const { maxPerSecond = 10, maskKey = firstCharacters } = options
   checkInteger('logEvents: maxPerSecond', maxPerSecond, 1)
+  checkLogger(logger)
   const on = new Subscriptions()
   subscribe(on, new LimitedLogger(logger ?? debugLogger(), maxPerSecond), maskKey)
   return () => on.end()
 }
 
+/** An event would otherwise end the process, perhaps months later. */
+function checkLogger(logger: Logger | undefined): void {
+  const missing = levels.find((level) => logger && typeof logger[level] !== 'function')
+  if (missing === undefined) return
+  throw new TypeError(
+    `logEvents: the logger has no method ${missing}. Pass an object with the methods ${levels.join(', ')}, such as pino() or console.`,
+  )
+}
+
 function subscribe(on: Subscriptions, log: LimitedLogger, maskKey: (key: string) => string): void {
-  const keyOf = (key: string) => (key === '' ? undefined : maskKey(key))
+  const keyOf = (key: string) => (key === '' ? undefined : masked(maskKey, key))
   on.add<ErrorEvent>('stowage:error', ({ cache, store, key, error, operation, isRejected }) => {
     const fields = { cache, store, key: keyOf(key), operation, ...fieldsOf(error) }
     const message = isRejected ? 'a call has failed' : 'a call went on after a failure'
@@ -95,6 +109,15 @@ function fieldsOf(error: unknown): { code?: string; reason?: string } {
   if (error === undefined) return {}
   if (CacheError.is(error)) return { code: error.code, reason: error.message }
   return { code: (error as Error | null)?.name ?? 'unknown' }
+}
+
+/** What a subscriber throws would end the process. */
+function masked(maskKey: (key: string) => string, key: string): string {
+  try {
+    return maskKey(key)
+  } catch {
+    return '***'
+  }
 }
 
 function firstCharacters(key: string): string {

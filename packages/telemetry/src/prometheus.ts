@@ -20,7 +20,10 @@ export type { PromRegistry } from './exposition/prom-client.ts'
 export interface Metrics {
   /** What is counted. */
   readonly collector: Collector
-  /** Answers a request of Prometheus, in the format that its header `Accept` prefers. Needs no `this`. */
+  /**
+   * Answers a request of Prometheus, in the format that its header `Accept` prefers; with 500 if the option `caches` throws.
+   * Needs no `this`.
+   */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void
   /** The metrics as text, by default in the format of Prometheus. */
   render(format?: 'text' | 'openmetrics'): string
@@ -47,22 +50,38 @@ export interface Metrics {
 export function metrics(registry?: PromRegistry, options?: CollectorOptions): Metrics
 export function metrics(options?: CollectorOptions): Metrics
 export function metrics(
-  first: PromRegistry | CollectorOptions = {},
+  first?: PromRegistry | CollectorOptions,
   options: CollectorOptions = {},
 ): Metrics {
-  const registry = 'registerMetric' in first ? first : undefined
-  const collector = new Collector(registry === undefined ? (first as CollectorOptions) : options)
+  const registry = first !== undefined && 'registerMetric' in first ? first : undefined
+  const given = registry === undefined ? (first as CollectorOptions | undefined) : options
+  const collector = new Collector(given ?? options)
   const families = () => familiesOf(collector)
   const unregister = registry === undefined ? undefined : registered(registry, collector, families)
   return {
     collector,
     families,
-    handler: (request, response) => answer(request, response, families()),
+    handler: (request, response) => answerWith(families, request, response),
     render: (format = 'text') => renderFamilies(families(), format === 'openmetrics'),
     stop: () => {
       collector.stop()
       unregister?.()
     },
+  }
+}
+
+/** What a handler throws would end the process. */
+function answerWith(
+  families: () => MetricFamily[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  try {
+    answer(request, response, families())
+  } catch (error) {
+    response.statusCode = 500
+    response.setHeader('Content-Type', 'text/plain; charset=utf-8')
+    response.end(`The metrics cannot be read: ${(error as Error | undefined)?.message}\n`)
   }
 }
 

@@ -48,6 +48,20 @@ test('does not log the message of an error of the application', async () => {
   expect(JSON.stringify(lines)).not.toContain('secret')
 })
 
+test('logs no part of a key for which the function of the application throws', async () => {
+  const lines = logged({ maskKey: (key) => (key.split(':')[1] as string).slice(1) })
+  await failingCache()
+    .get('hostile')
+    .catch(() => {})
+  expect(lines).toMatchObject([['error', { key: '***' }, 'stowage: a call has failed']])
+})
+
+test('refuses a logger that lacks a method', () => {
+  const logger = { warn: () => {}, error: () => {} }
+  expect(() => logEvents(logger as never)).toThrow('no method info. Pass an object with')
+  expect(channels.topology.hasSubscribers).toBe(false)
+})
+
 test('logs outages and servers', () => {
   const lines = logged()
   channels.breaker.publish({ store: 'redis', state: 'open' })

@@ -87,6 +87,23 @@ test('the handler negotiates the format', async () => {
   server.close()
 })
 
+test('the handler answers with 500 if the caches of the application cannot be read', async () => {
+  const { handler, stop } = metrics(undefined, {
+    caches: () => {
+      throw new Error('No cache is named "pages".')
+    },
+  })
+  started.push({ stop })
+  const server = createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  expect([response.status, await response.text()]).toEqual([
+    500,
+    'The metrics cannot be read: No cache is named "pages".\n',
+  ])
+  server.close()
+})
+
 test('prom-client renders the same', async () => {
   const registry = new Registry()
   const { render } = start(registry)

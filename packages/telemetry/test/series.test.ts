@@ -38,6 +38,19 @@ test('groups are the labels that the application chooses, up to a limit', async 
   ])
 })
 
+test('a key for which the function of the application throws is counted as the group error', async () => {
+  const group = (key: string) => (key.split(':')[1] as string).toUpperCase()
+  using collector = new Collector({ group })
+  const cache = new Cache(memory(), { name: 'pages' })
+  await cache.getMany(['user:1', 'hostile'])
+  await cache.get('hostile')
+  const misses = Array.from(collector.requests, ([labels, { miss }]) => [labels.group, miss])
+  expect(misses).toEqual([
+    ['mixed', 2],
+    ['error', 1],
+  ])
+})
+
 test('counts nothing after stop', async () => {
   const collector = new Collector()
   collector.stop()

@@ -27,7 +27,7 @@ export async function emulateConfigurationEndpoint(
   })
   const show = () => {
     const { version } = endpoint
-    const address = `${host}:${endpoint.port}`
+    const address = `${host.includes(':') ? `[${host}]` : host}:${endpoint.port}`
     if (json) {
       const state = { command: 'emulate', address, version, nodes: endpoint.nodes }
       output.line(JSON.stringify(state))

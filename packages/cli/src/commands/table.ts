@@ -83,14 +83,15 @@ interface TableChoice {
   readonly role: 'cache' | 'session'
 }
 
-/** The table that the variables name, of DynamoDB unless their driver is postgres. */
+/** The table that the variables name, of DynamoDB unless their driver is postgres. Sessions have that of the cache by default. */
 export async function openTable(
   variables: Variables,
   choice: TableChoice,
   cwd: string,
 ): Promise<Table> {
   const env = new Env(variables, choice.role)
-  const driver = env.text(choice.role === 'session' ? 'SESSION_DRIVER' : 'CACHE_DRIVER')
+  const ofRole = choice.role === 'session' ? env.text('SESSION_DRIVER') : undefined
+  const driver = ofRole ?? env.text('CACHE_DRIVER')
   const table = driver === 'postgres' ? postgresTable : dynamoTable
   return table(env, choice, cwd)
 }

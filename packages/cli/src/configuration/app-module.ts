@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { inspect } from 'node:util'
 import type { Caches, CachesFromEnvOptions, DriverRegistry } from '@stowage/core'
 import type { Sessions } from '@stowage/sessions'
 import { CommandError } from '../errors.ts'
@@ -22,8 +23,8 @@ const names = ['caches', 'sessions', 'registry', 'stores', 'codecs'] as const
 export async function importAppModule(path: string, cwd: string): Promise<AppModule> {
   const file = resolve(cwd, path)
   if (!existsSync(file)) throw new CommandError(`The module ${path} does not exist.`)
-  const exported = await importFile(file).catch((error: Error) => {
-    throw importFailure(error, path)
+  const exported = await importFile(file).catch((error: unknown) => {
+    throw importFailure(error instanceof Error ? error : new Error(inspect(error)), path)
   })
   return membersOf(exported as Record<string, unknown>, path)
 }
@@ -35,9 +36,26 @@ async function membersOf(exported: Record<string, unknown>, path: string): Promi
   )
   const found = Object.fromEntries(entries.filter(([, value]) => value !== undefined))
   if (isCaches(main)) found.caches ??= main
+  checkKinds(found, path)
   if (Object.keys(found).length > 0) return found
   throw new CommandError(
     `The module ${path} exports none of ${names.join(', ')}. Export your caches: export const caches = createCaches(…).`,
+  )
+}
+
+/** Otherwise the command would find nothing to check. */
+function checkKinds({ caches, sessions }: Record<string, unknown>, path: string): void {
+  if (caches !== undefined && !isCaches(caches)) {
+    throw new CommandError(
+      `The export caches of ${path} is not what createCaches and cachesFromEnv return. Of a single store, write: ` +
+        "export const caches = createCaches({ default: 'cache', stores: { cache: () => redis() } }).",
+    )
+  }
+  const { of, cache } = (sessions ?? {}) as Partial<Sessions>
+  if (sessions === undefined || (typeof of === 'function' && cache !== undefined)) return
+  throw new CommandError(
+    `The export sessions of ${path} is not an instance of Sessions. Of sessionFromEnv, export the member: ` +
+      'export const { sessions } = await sessionFromEnv(…).',
   )
 }
 

@@ -70,7 +70,8 @@ export class Context {
       return await command(context)
     } finally {
       // The process ends after the command: a backend that does not reply must not delay it.
-      await context.#caches?.close().catch(() => {})
+      const { sessions } = context.app
+      await Promise.allSettled([context.#caches?.close(), sessions?.cache.close()])
     }
   }
 
@@ -97,16 +98,20 @@ export class Context {
 
   /** The same, for a command that reads or changes entries. @throws CommandError for entries in another process */
   sharedCache(name?: string): Cache {
-    const cache = this.cache(name)
-    if (cache.driver !== 'memory') return cache
-    throw new CommandError(
-      'The memory driver keeps its entries in the process of the application, which this command does not reach.',
-    )
+    return shared(this.cache(name))
   }
 
-  /** The sessions of the application, or those of the environment for one user. */
+  /**
+   * The sessions of the application, or those of the environment for one user.
+   *
+   * @throws CommandError if they are in another process, or their secret is missing
+   */
   async sessions(user: string): Promise<Sessions> {
-    if (this.app.sessions !== undefined) return this.app.sessions
+    const { sessions } = this.app
+    if (sessions !== undefined) {
+      shared(sessions.cache)
+      return sessions
+    }
     this.assertValid()
     const { SESSION_INDEX_SECRET, SESSION_SECRET } = this.variables
     // As of sessionFromEnv.
@@ -125,4 +130,11 @@ export class Context {
     }
     return new Sessions({ cache: this.sharedCache('session'), index: () => user, indexSecret })
   }
+}
+
+function shared(cache: Cache): Cache {
+  if (cache.driver !== 'memory') return cache
+  throw new CommandError(
+    'The memory driver keeps its entries in the process of the application, which this command does not reach.',
+  )
 }

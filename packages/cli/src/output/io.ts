@@ -41,20 +41,30 @@ export class Output {
   }
 
   line(text = ''): void {
-    this.io.stdout.write(`${this.#safe(text)}\n`)
+    this.#write(this.#masked(text))
   }
 
   json(value: unknown): void {
-    this.line(JSON.stringify(value, undefined, 2))
+    // Masked before it is JSON, where a secret may be a number, or have escapes.
+    const masked = (_: string, member: unknown) =>
+      typeof member === 'string' ? this.#masked(member) : member
+    this.#write(JSON.stringify(value, masked, 2))
   }
 
   error(text: string): void {
-    this.io.stderr.write(`${this.#safe(text)}\n`)
+    this.io.stderr.write(`${this.#printable(this.#masked(text))}\n`)
   }
 
-  #safe(text: string): string {
-    const masked = this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
-    return printableOutput(masked, this.colors.isColorSupported)
+  #write(text: string): void {
+    this.io.stdout.write(`${this.#printable(text)}\n`)
+  }
+
+  #masked(text: string): string {
+    return this.#secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+  }
+
+  #printable(text: string): string {
+    return printableOutput(text, this.colors.isColorSupported)
   }
 }
 

@@ -39,11 +39,23 @@ export async function withProgress<T>(
 ): Promise<T> {
   if (!output.isInteractive || json) return work(() => {})
   const { spinner } = await import('@clack/prompts')
-  const shown = spinner({ output: output.io.stderr, withGuide: false })
+  // Without `onCancel`, signals would not end the process.
+  const onCancel = () => process.exit(interrupted)
+  const shown = spinner({ output: output.io.stderr, withGuide: false, onCancel })
+  process.once('exit', onExit)
   shown.start(text)
   try {
     return await work((message) => shown.message(printable(message)))
   } finally {
     shown.clear()
+    process.off('exit', onExit)
   }
+}
+
+/** The exit code of a process that Ctrl+C has ended, as shells report it. */
+const interrupted = 130
+
+/** The spinner reads Ctrl+C as a key, and ends the process as if it had succeeded. */
+function onExit(code: number): void {
+  if (code === 0) process.exitCode = interrupted
 }

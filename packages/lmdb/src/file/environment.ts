@@ -81,6 +81,8 @@ export class Environment {
     this.#file = join(path, 'data.mdb')
     this.#root = open({
       path,
+      // Otherwise, a path with a dot in its last name would be that of a file.
+      noSubdir: false,
       encoding: 'binary',
       keyEncoder,
       pageSize: pageBytes,

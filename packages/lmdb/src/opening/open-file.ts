@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { channel } from 'node:diagnostics_channel'
-import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { CacheError } from '@stowage/core'
 import { Environment } from '../file/environment.ts'
 import { checkHeader } from '../file/file-header.ts'
 import { Gate } from '../file/gate.ts'
@@ -23,6 +24,7 @@ type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' 
  */
 export function openFile<T>(options: OpenOptions, use: (environment: Environment) => T): T {
   prepareDirectory(options.path)
+  checkSpace(options.path)
   const gate = new Gate(options.path)
   try {
     return gate.run(() => use(openOrReset(options, gate)))
@@ -38,6 +40,7 @@ function openOrReset(options: OpenOptions, gate: Gate): Environment {
   } catch (error) {
     if (!isDamage(error) || options.onDamage === 'error') throw error
     moveAside(options.path, reasonOf(error))
+    checkSpace(options.path)
     return open(options, gate)
   }
 }
@@ -46,12 +49,39 @@ function open(options: OpenOptions, gate: Gate): Environment {
   const { path, maxBytes, durability } = options
   const stateFile = new StateFile(path)
   const state = stateFile.read()
-  const size = statSync(join(path, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0
+  const size = sizeOfData(path)
   if (state === undefined && size > 0) throw new DamageError('was not created by Stowage')
   if (size > 0) checkHeader(join(path, 'data.mdb'))
-  if (state !== undefined && StateFile.mayBeTorn(state)) checkAfterCrash(options)
+  // Without a file, nothing can be damaged.
+  const exists = existsSync(join(path, 'data.mdb'))
+  if (exists && state !== undefined && StateFile.mayBeTorn(state)) checkAfterCrash(options)
   stateFile.write(false, state)
   return new Environment({ gate, path, maxBytes, noSync: durability === 'process' })
+}
+
+/** Of a file with all tables. */
+const minFileBytes = 32 * 1024
+/** For a new file, with its locks. */
+const minFreeBytes = 1024 * 1024
+
+/**
+ * Checks that the disk has space for a new file: the library would end the process with a signal, because it maps files that have
+ * no space on the disk yet.
+ *
+ * @throws CacheError `ERR_CACHE_UNAVAILABLE`
+ */
+function checkSpace(path: string): void {
+  if (sizeOfData(path) >= minFileBytes) return
+  const { blocks, bsize, bfree, bavail } = statfsSync(path)
+  const free = process.geteuid?.() === 0 ? bfree : bavail
+  // Some file systems do not tell.
+  if (blocks === 0 || free * bsize >= minFreeBytes) return
+  const problem = `lmdb cannot create its file in ${path}: the disk is full. Free some space.`
+  throw new CacheError('ERR_CACHE_UNAVAILABLE', problem, { store: 'lmdb' })
+}
+
+function sizeOfData(path: string): number {
+  return statSync(join(path, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0
 }
 
 /**
@@ -90,7 +120,7 @@ const timeoutMs = 60_000
 /** Reads every key and value. In another process, because a damaged page may end the process that reads it. */
 const program = `
   const [library, path] = process.argv.slice(1)
-  const root = require(library).open({ path, readOnly: true, encoding: 'binary', pageSize: 4096 })
+  const root = require(library).open({ path, noSubdir: false, readOnly: true, encoding: 'binary', pageSize: 4096 })
   for (const name of ['items', 'chunks', 'expiry', 'meta']) {
     const table = root.openDB(name, { encoding: 'binary', keyEncoding: 'binary' })
     if (table) for (const { key, value } of table.getRange({ snapshot: true })) key.length + value.length

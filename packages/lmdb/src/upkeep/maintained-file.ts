@@ -104,8 +104,11 @@ export class MaintainedFile {
   /** Closes the file. The last process also writes everything to disk. */
   async close(): Promise<void> {
     this.abandon()
-    if (!this.#environment.isReplaced()) await this.#markClean()
-    await this.#environment.close()
+    try {
+      if (!this.#environment.isReplaced()) await this.#markClean()
+    } finally {
+      await this.#environment.close()
+    }
   }
 
   /** Stops the background tasks. Writes nothing to the file. */

@@ -24,7 +24,8 @@ import { Subscriptions } from './subscriptions.ts'
 export interface CollectorOptions {
   /**
    * Returns the group of a key, as a label of `stowage_cache_requests_total`: a part of the key with few values, such as
-   * `(key) => key.split(':')[0]`. A call of several groups is counted as `mixed`. A key itself is never a label.
+   * `(key) => key.split(':')[0]`. A call of several groups is counted as `mixed`, and a key
+   * for which it throws as `error`. A key itself is never a label.
    */
   readonly group?: ((key: string) => string) | undefined
   /** The maximum number of series of each metric. Further ones are counted together, with labels `other`. @default 500 */
@@ -249,6 +250,15 @@ export class Collector {
 function groupOf(group: (key: string) => string, keys: readonly string[]): string {
   const [first, ...others] = keys
   if (first === undefined) return ''
-  const label = String(group(first))
-  return others.every((key) => String(group(key)) === label) ? label : 'mixed'
+  const label = labelOf(group, first)
+  return others.every((key) => labelOf(group, key) === label) ? label : 'mixed'
+}
+
+/** What a subscriber throws would end the process, and a key may come from a visitor. */
+function labelOf(group: (key: string) => string, key: string): string {
+  try {
+    return String(group(key))
+  } catch {
+    return 'error'
+  }
 }

@@ -127,8 +127,17 @@ export class Spans {
       [attributes.keyCount]: keys.length,
     }
     const keyText = this.#keyText
-    if (keyText !== undefined) own[attributes.key] = keys.map((key) => keyText(key))
+    if (keyText !== undefined) own[attributes.key] = keys.map((key) => textOf(keyText, key))
     return own
+  }
+}
+
+/** What a subscriber throws would end the process. */
+function textOf(keyText: (key: string) => string, key: string): string {
+  try {
+    return keyText(key)
+  } catch {
+    return '***'
   }
 }
 
@@ -177,7 +186,7 @@ function databaseAttributes({ store, operation, command, server }: RequestEvent)
 export interface OpenTelemetryOptions {
   /**
    * Whether spans have the attribute `cache.key`, or a function that returns what it contains, such as a digest. Keys may be
-   * session ids, or contain personal data. @default false
+   * session ids, or contain personal data. If the function throws, it contains `***`. @default false
    */
   readonly keys?: boolean | ((key: string) => string) | undefined
   /** @default the global provider */

@@ -56,11 +56,14 @@ afterAll(() => Promise.all(stops.map((stop) => stop())))
 /** What each process has exported, which the tests share. */
 const runs = new Map<string, Promise<Exported>>()
 
-/** @param variant `digest`: with the option `keys`. `unsampled`: the first call of the turn belongs to a trace that is not sampled */
+/**
+ * @param variant `digest`: with the option `keys`. `throws`: with one that throws. `unsampled`: the first call of the turn
+ * belongs to a trace that is not sampled
+ */
 function run(
   driver: string,
   mode: 'instrumented' | 'alone',
-  variant: '' | 'digest' | 'unsampled' = '',
+  variant: '' | 'digest' | 'throws' | 'unsampled' = '',
 ): Promise<Exported> {
   const args = [driver, addresses[driver] ?? '', mode, variant]
   const id = args.join()
@@ -205,6 +208,12 @@ test('keys are exported only as the option says', async () => {
   for (const call of callsOfRequests(exported))
     expect(call.attributes).toMatchObject({ 'cache.key': ['digest of 16'] })
   expect(exported.text).not.toContain('planted-secret')
+})
+
+test('a function of the application that throws hides the keys', async () => {
+  const exported = await run('memory', 'alone', 'throws')
+  for (const call of callsOfRequests(exported))
+    expect(call.attributes).toMatchObject({ 'cache.key': ['***'] })
 })
 
 test('refuses unknown options', () => {

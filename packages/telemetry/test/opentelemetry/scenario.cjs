@@ -63,6 +63,11 @@ async function main() {
     await cache.set(`planted-secret-${name}`, 'planted-secret-value')
   const stop = openTelemetry({
     meterProvider,
+    ...(variant === 'throws' && {
+      keys: () => {
+        throw new Error('planted')
+      },
+    }),
     ...(variant === 'digest' && { keys: (key, size = key.length) => `digest of ${size}` }),
   })
   const tracer = trace.getTracer('application')
