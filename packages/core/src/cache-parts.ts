@@ -193,12 +193,7 @@ export class CacheParts implements CacheParent {
     const shared = { flights, activeLoads, hitForMiss, leaseHolders }
     const refreshKeyOf = (name: string) => root.refreshKey(path + name)
     const common = { root, clock, waitUntil, keyspace, audit, recovery, refreshKeyOf }
-    return new RememberCalls({
-      cache: { entries, reader, ...shared, ...common },
-      reader,
-      defaults,
-      ttl,
-    })
+    return new RememberCalls({ cache: { entries, reader, ...shared, ...common }, defaults, ttl })
   }
 
   /** Reads without copying. */

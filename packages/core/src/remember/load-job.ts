@@ -38,6 +38,11 @@ export interface RememberCache {
   readonly recovery: { readonly isPrimary: boolean } | undefined
 }
 
+/** The same of the cache itself, whose reader can also read several keys. */
+export interface RememberingCache extends RememberCache {
+  readonly reader: EntryReader
+}
+
 /** The loads of a call of `rememberMany`, which one call of the loader executes. */
 export interface LoadGroup {
   readonly polls: LeasePolls

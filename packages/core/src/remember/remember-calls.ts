@@ -1,4 +1,4 @@
-import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import type { Found } from '../freshness/entry-reader.ts'
 import {
   type CallerLimits,
   hasLimits,
@@ -18,7 +18,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import { milliseconds } from '../time/duration.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'
 import { auditHit, refreshInBackground } from './background.ts'
-import type { Call, LoadJob, RememberCache } from './load-job.ts'
+import type { Call, LoadJob, RememberingCache } from './load-job.ts'
 import { join, joinOrLead, lead, throwIfInBackoff } from './remember.ts'
 import { type LoadMany, RememberManyCall } from './remember-many.ts'
 
@@ -36,8 +36,7 @@ interface Arguments<T> {
 }
 
 export interface RememberCallsConfig {
-  readonly cache: RememberCache
-  readonly reader: EntryReader
+  readonly cache: RememberingCache
   /** The options of calls that do not have them. */
   readonly defaults: RememberDefaults | undefined
   /** The ttl of calls without one, in milliseconds. */
@@ -46,14 +45,12 @@ export interface RememberCallsConfig {
 
 /** The calls of `remember` and `rememberMany` of a cache. */
 export class RememberCalls {
-  readonly #cache: RememberCache
-  readonly #reader: EntryReader
+  readonly #cache: RememberingCache
   readonly #defaults: RememberDefaults | undefined
   readonly #ttl: number | undefined
 
   constructor(config: RememberCallsConfig) {
     this.#cache = config.cache
-    this.#reader = config.reader
     this.#defaults = config.defaults
     this.#ttl = config.ttl
   }
@@ -93,7 +90,7 @@ export class RememberCalls {
         const result = leads ? this.#leadBeforeRead(call) : join(existing as Flight, call)
         return settled(result, settling)
       }
-      const reading = this.#reader.read(storageKey, options.tags)
+      const reading = this.#cache.reader.read(storageKey, options.tags)
       return reading instanceof Promise || reading.staleMs >= 0
         ? this.#rememberRead(reading, args)
         : Promise.resolve(this.#hit(reading, args))
@@ -165,13 +162,7 @@ export class RememberCalls {
   ): Promise<(T | undefined)[]> {
     checkKeys('rememberMany', keys)
     checkLoader('rememberMany', load)
-    const call = new RememberManyCall(
-      this.#cache,
-      this.#reader,
-      this.#loadOptions(options),
-      load,
-      observed,
-    )
+    const call = new RememberManyCall(this.#cache, this.#loadOptions(options), load, observed)
     return call.run(keys, this.#limitsOf(options))
   }
 
@@ -189,7 +180,7 @@ export class RememberCalls {
     const { storageKey, options, cache } = call.job
     // What a refresh has read is replaced by compare-and-set, so it must not come from a near cache.
     const readOptions = options.refresh ? strongRead : undefined
-    const read = () => this.#reader.read(storageKey, options.tags, readOptions)
+    const read = () => this.#cache.reader.read(storageKey, options.tags, readOptions)
     return lead(cache.flights.begin(storageKey), call, read)
   }
 

@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { Deferred } from '../calls/deferred.ts'
 import { tracing } from '../channels.ts'
-import type { EntryReader, Found } from '../freshness/entry-reader.ts'
+import type { Found } from '../freshness/entry-reader.ts'
 import { type CurrentLoad, currentLoadOf, runAsLoad } from '../loading/current-load.ts'
 import {
   type CallerLimits,
@@ -16,7 +16,7 @@ import { type Awaitable, strongRead } from '../store.ts'
 import type { ObservedCall } from '../tracing/observed-call.ts'
 import { traceLoad } from '../tracing/trace.ts'
 import { auditHit, runInBackground } from './background.ts'
-import type { Call, LoadGroup, LoadJob, RememberCache } from './load-job.ts'
+import type { Call, LoadGroup, LoadJob, RememberCache, RememberingCache } from './load-job.ts'
 import { join, lead, readOrJoin } from './remember.ts'
 import { LoadBatch, MergedReader, mergeReads, SharedPolls } from './shared-steps.ts'
 
@@ -40,19 +40,17 @@ interface Member<T> {
 export class RememberManyCall<T> implements LoadGroup {
   readonly polls: SharedPolls
   readonly #cache: RememberCache
-  readonly #reader: EntryReader
   readonly #options: LoadOptions<T>
   readonly #observed: ObservedCall | undefined
   /** The cache whose reads are not merged with those of this call. */
-  readonly #unmerged: RememberCache
+  readonly #unmerged: RememberingCache
   readonly #loadMany: LoadMany<T>
   readonly #loads: LoadBatch<Member<T>>
   readonly #refreshes: LoadBatch<Member<T>>
 
   /** @param observed set if somebody subscribes to calls */
   constructor(
-    cache: RememberCache,
-    reader: EntryReader,
+    cache: RememberingCache,
     options: LoadOptions<T>,
     load: LoadMany<T>,
     observed: ObservedCall | undefined,
@@ -60,8 +58,7 @@ export class RememberManyCall<T> implements LoadGroup {
     this.#observed = observed
     this.#unmerged = cache
     this.polls = new SharedPolls()
-    this.#cache = mergeReads(cache, reader, options.tags)
-    this.#reader = reader
+    this.#cache = mergeReads(cache, options.tags)
     this.#options = options
     const traced: LoadMany<T> = (missing, context) => {
       if (!tracing.load.hasSubscribers) return load(missing, context)
@@ -105,7 +102,7 @@ export class RememberManyCall<T> implements LoadGroup {
   async #runLimited(jobs: readonly LoadJob<T>[], limits: CallerLimits): Promise<T[]> {
     const begun = new Map<Flight, LoadJob<T>>()
     const { tags, refresh } = this.#options
-    const reads = new MergedReader(this.#reader, tags, refresh ? strongRead : undefined)
+    const reads = new MergedReader(this.#unmerged.reader, tags, refresh ? strongRead : undefined)
     const runOne = (job: LoadJob<T>, caller: LimitedCaller) => {
       const existing = this.#findOrBegin(job, begun)
       const call = this.#callOf(job, caller)
@@ -138,7 +135,7 @@ export class RememberManyCall<T> implements LoadGroup {
   async #readAndLead(begun: ReadonlyMap<Flight, LoadJob<T>>): Promise<T[]> {
     const keys = Array.from(begun.values(), ({ storageKey }) => storageKey)
     const { tags, refresh } = this.#options
-    const reading = this.#reader.readMany(keys, tags, refresh ? strongRead : undefined)
+    const reading = this.#unmerged.reader.readMany(keys, tags, refresh ? strongRead : undefined)
     const outcomes = await settleAll(reading, keys.length)
     return Promise.all(
       Array.from(begun, ([flight, job], index) =>

@@ -7,15 +7,11 @@ import type { TagVersion } from '../tags/tag-version.ts'
 import type { TagVersions, Versions } from '../tags/tag-versions.ts'
 import { wait } from '../time/wait.ts'
 import { getOutcomes } from '../wrappers/batch-error.ts'
-import type { RememberCache } from './load-job.ts'
+import type { RememberCache, RememberingCache } from './load-job.ts'
 
 /** Reads what the jobs need in one turn together. Later reads are strong, as in `remember`. */
-export function mergeReads(
-  cache: RememberCache,
-  reader: EntryReader,
-  tags: readonly string[],
-): RememberCache {
-  const { root } = cache
+export function mergeReads(cache: RememberingCache, tags: readonly string[]): RememberCache {
+  const { root, reader } = cache
   return {
     ...cache,
     reader: new MergedReader(reader, tags, strongRead),

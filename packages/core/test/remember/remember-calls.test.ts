@@ -57,7 +57,7 @@ function setUp({ defaults, ttl, cache: different, store, reads = [miss] }: Calls
     cache: { reader, ...different },
     ...(store !== undefined && { store }),
   })
-  const calls = new RememberCalls({ cache, reader, defaults, ttl })
+  const calls = new RememberCalls({ cache: { ...cache, reader }, defaults, ttl })
   const noted: unknown[] = []
   const observed = {
     isAborted: false,
@@ -339,7 +339,7 @@ describe('a call for several keys', () => {
   function setUpMany(defaults?: RememberDefaults) {
     const context = setUp(defaults && { defaults })
     const reader = { ...context.cache.reader, readMany } as unknown as EntryReader
-    const calls = new RememberCalls({ cache: context.cache, reader, defaults, ttl: 50 })
+    const calls = new RememberCalls({ cache: { ...context.cache, reader }, defaults, ttl: 50 })
     return { ...context, calls }
   }
 

@@ -77,7 +77,7 @@ function setUp({ options = {}, load, cache: different, found = {}, readsFail }: 
   }
   const loadOptions = new LoadOptions<string>(options, undefined, clock)
   const run = (keys: string[], limits = {}) =>
-    new RememberManyCall(cache, reader, loadOptions, recorded, observed).run(keys, limits)
+    new RememberManyCall({ ...cache, reader }, loadOptions, recorded, observed).run(keys, limits)
   return { cache, flights: cache.flights, run, reads, asked, contexts, noted }
 }
 

@@ -92,7 +92,7 @@ describe('the reads of several keys', () => {
   test('of the cache of a group are strong. All else is that of the cache', async () => {
     const { cache } = loadJob()
     const read = readMany()
-    const merged = mergeReads(cache, { readMany: read } as never, ['t'])
+    const merged = mergeReads({ ...cache, reader: { readMany: read } as never }, ['t'])
     await merged.reader.read('k')
     expect(read.mock.calls).toEqual([[['k'], ['t'], strong]])
     const { reader, root, ...others } = merged
@@ -116,7 +116,7 @@ describe('the tags of several keys', () => {
       ),
     }
     const { cache } = loadJob({ root: { tags } })
-    return { tags, merged: mergeReads(cache, {} as never, []).root.tags }
+    return { tags, merged: mergeReads({ ...cache, reader: {} as never }, []).root.tags }
   }
 
   test('are read once per turn and tag, strongly', async () => {
