@@ -1,7 +1,7 @@
 import type { ConfigProblem, ConfigProblemCode } from '../errors.ts'
 import { parseBytes } from '../options/byte-size.ts'
-import { maxTimerMs } from '../options/check-options.ts'
 import { parseDuration } from '../time/duration.ts'
+import { maxTimerMs } from '../time/wait.ts'
 
 /** Environment variables, like `process.env`. */
 export type Variables = Readonly<Record<string, string | undefined>>

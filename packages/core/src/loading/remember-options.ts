@@ -7,6 +7,7 @@ import {
   type Ttl,
   wholeMilliseconds,
 } from '../time/duration.ts'
+import { maxTimerMs } from '../time/wait.ts'
 
 /** Options of `remember`. Their defaults can be set for a cache: `new Cache(store, { remember: { lease: false } })`. */
 export interface RememberOptions<T = unknown> {
@@ -71,8 +72,6 @@ const optionNames: Readonly<Record<keyof RememberOptions, true>> = {
 const defaultLoadTimeout = 30_000
 /** Milliseconds. */
 export const defaultLease = 5_000
-/** The longest interval of a timer, in milliseconds. */
-const maxLease = 2 ** 31 - 1
 const defaultStaleBackoff = 1_000
 
 /** The options of a load, with durations in milliseconds. */
@@ -149,7 +148,7 @@ export class LoadOptions<T> {
 }
 
 function checkLease(ms: number): number {
-  if (ms >= 1 && ms <= maxLease) return Math.ceil(ms)
+  if (ms >= 1 && ms <= maxTimerMs) return Math.ceil(ms)
   throw new TypeError('remember: lease must be from 1 ms to 24 days, or false.')
 }
 

@@ -3,12 +3,10 @@ import { onAbort } from '../calls/on-abort.ts'
 import { CacheError } from '../errors.ts'
 import { checkSignal } from '../options/check-arguments.ts'
 import type { AnyStore } from '../store.ts'
-import { pollDelay } from '../time/wait.ts'
+import { maxTimerMs, pollDelay } from '../time/wait.ts'
 
 /** The longest time between two polls, in milliseconds. */
 const maxPollMs = 200
-// setTimeout fires immediately for a longer delay.
-const maxTimerMs = 2 ** 31 - 1
 
 const rooms = new WeakMap<AnyStore, WaitingRoom>()
 

@@ -1,8 +1,7 @@
 import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
+import { maxTimerMs } from '../time/wait.ts'
 
-/** `setTimeout` fires immediately for a longer delay, in milliseconds. */
-export const maxTimerMs: number = 2 ** 31 - 1
 const maxDistance = 2
 
 /**

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Clock, systemClock } from './clock.ts'
 
-// setTimeout fires immediately for a longer delay.
-const maxTimerMs = 2 ** 31 - 1
+/** The longest delay of a timer, in milliseconds: `setTimeout` fires immediately for a longer one. */
+export const maxTimerMs: number = 2 ** 31 - 1
 
 /**
  * Resolves after `ms` milliseconds of real time. A clock of a cache may be a manual one: it determines when values expire,
