@@ -98,6 +98,22 @@ describe.each([
     expect(await sessions.read(old)).toEqual({ user: 'ada', a: 1, b: 1 })
   })
 
+  test('a session that a request has rotated is not stored twice after another rotation, nor after its end', async () => {
+    const store = memory()
+    const [one, two] = [create(options, store).sessions, create(options, store).sessions]
+    await one.create(old, { user: 'ada' })
+    const session = await read(one, old)
+    await one.rotate(old, renewed, session)
+    await two.rotate(renewed, 'its third id', await read(two, renewed))
+    for (const n of [1, 2]) {
+      expect(await one.update(renewed, Object.assign(session, { n }))).toBe('saved')
+    }
+    expect(await two.all()).toHaveLength(1)
+    await two.destroy('its third id')
+    expect(await one.update(renewed, Object.assign(session, { n: 3 }))).toBe('dropped')
+    expect(await one.read(renewed)).toBeUndefined()
+  })
+
   test('a request that has read the session before can read it again after the grace', async () => {
     const { sessions, clock } = create(options)
     await sessions.create(old, { user: 'ada' })
