@@ -190,6 +190,12 @@ export class UserIndex {
     return isListed
   }
 
+  /** Whether a session that is listed when it exists is not listed any more. */
+  async hasLost(user: string | number, { key, created }: IndexedSession): Promise<boolean> {
+    const { entries } = await this.read(user, true)
+    return entries[key]?.[0] !== created
+  }
+
   /** Whether a session that is not listed was ended, with all of its user. */
   async hasEnded(user: string | number, session: IndexedSession): Promise<boolean> {
     return this.isOver(await this.read(user, true), session)
