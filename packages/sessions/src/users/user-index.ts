@@ -95,7 +95,7 @@ export interface KeptSession {
   readonly key: string
   /** `undefined` if it does not exist, but may be about to. */
   readonly created: number | undefined
-  /** The key that it had first. */
+  /** The key that it had when it was listed first. */
   readonly firstKey: string
 }
 
