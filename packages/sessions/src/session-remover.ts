@@ -140,7 +140,7 @@ export class SessionRemover {
   async #sessionToKeep(id: string): Promise<KeptSession> {
     const found = await this.#reader.readToWrite(keyOfId(id), id)
     const key = found?.key ?? keyOfId(id)
-    return { key, created: found?.stored.created, firstKey: found?.stored.firstKey ?? key }
+    return { key, created: found?.stored.created, firstKey: found ? firstKeyOfSeen(found) : key }
   }
 }
 

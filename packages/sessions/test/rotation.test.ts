@@ -98,6 +98,22 @@ describe.each([
     expect(await sessions.read(old)).toEqual({ user: 'ada', a: 1, b: 1 })
   })
 
+  test('a session that a request has rotated is not stored twice after another rotation, nor after its end', async () => {
+    const store = memory()
+    const [one, two] = [create(options, store).sessions, create(options, store).sessions]
+    await one.create(old, { user: 'ada' })
+    const session = await read(one, old)
+    await one.rotate(old, renewed, session)
+    await two.rotate(renewed, 'its third id', await read(two, renewed))
+    for (const n of [1, 2]) {
+      expect(await one.update(renewed, Object.assign(session, { n }))).toBe('saved')
+    }
+    expect(await two.all()).toHaveLength(1)
+    await two.destroy('its third id')
+    expect(await one.update(renewed, Object.assign(session, { n: 3 }))).toBe('dropped')
+    expect(await one.read(renewed)).toBeUndefined()
+  })
+
   test('a request that has read the session before can read it again after the grace', async () => {
     const { sessions, clock } = create(options)
     await sessions.create(old, { user: 'ada' })
@@ -244,9 +260,9 @@ test.each([old, renewed])('a logout at any moment of a rotation is final: %s', a
   }
 })
 
-test.each([0, 1])(
-  'an end of all other sessions spares one at any moment of its rotation number %i',
-  async (rotations) => {
+test.each(['has its first id', 'was listed under its first id', 'was listed under its second id'])(
+  'an end of all other sessions spares one at any moment of its rotation, if it %s',
+  async (name) => {
     for (let moment = 0; moment < 10; moment++) {
       const store = memory()
       const other = create(index, store).sessions
@@ -258,8 +274,10 @@ test.each([0, 1])(
       })
       const { sessions } = create(index, interrupted)
       await other.create('the id of another session', { user: 'ada' })
-      await other.create(rotations === 0 ? old : 'its first id', { user: 'ada' })
-      if (rotations > 0) await other.rotate('its first id', old, await read(other, 'its first id'))
+      const first = name === 'has its first id' ? old : 'its first id'
+      await other.create(first, name.includes('second') ? {} : { user: 'ada' })
+      if (first !== old) await other.rotate(first, old, await read(other, first))
+      await other.update(old, Object.assign(await read(other, old), { user: 'ada' }))
       const session = await read(sessions, old)
       calls = 0
       expect(await sessions.rotate(old, renewed, session)).toBe('rotated')

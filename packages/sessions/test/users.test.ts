@@ -140,7 +140,7 @@ test('sign-out everywhere holds although the sessions could not be deleted', asy
 test.each(['bob', undefined])(
   'nor does a slow request continue such a session with the user %s',
   async (user) => {
-    const { one, two, create, createCache } = start()
+    const { one, two, create, createCache, calls } = start()
     await one.create('id', { user: 'ada', cart: 1 })
     const slow = await readExisting(two)
     const cache = createCache()
@@ -149,7 +149,10 @@ test.each(['bob', undefined])(
     }
     await expect(create({ cache }).destroyAllFor('ada')).rejects.toThrow('ended')
     slow.user = user
+    calls.length = 0
     expect(await two.update('id', slow)).toBe('dropped')
+    // Nor is it stored for a moment.
+    expect(calls).not.toContain('compareAndSet')
     expect(await one.read('id')).toBeUndefined()
   },
 )

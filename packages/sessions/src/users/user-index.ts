@@ -95,7 +95,7 @@ export interface KeptSession {
   readonly key: string
   /** `undefined` if it does not exist, but may be about to. */
   readonly created: number | undefined
-  /** The key that it had first. */
+  /** The key that it had when it was listed first. */
   readonly firstKey: string
 }
 
@@ -188,6 +188,12 @@ export class UserIndex {
       return { entries: { ...entries, [newKey]: [created, lifetimeMs, firstKey] } }
     })
     return isListed
+  }
+
+  /** Whether a session that is listed when it exists is not listed any more. */
+  async hasLost(user: string | number, { key, created }: IndexedSession): Promise<boolean> {
+    const { entries } = await this.read(user, true)
+    return entries[key]?.[0] !== created
   }
 
   /** Whether a session that is not listed was ended, with all of its user. */

@@ -13,6 +13,8 @@ export class SessionBaseline {
   view: SessionText | undefined
   /** Whether the session has ended. It is not stored again then. */
   hasEnded = false
+  /** The keys that rotations of the object have given it; `undefined` without any. */
+  #rotatedKeys: readonly string[] | undefined
 
   constructor(created: number, key?: string, seen?: SeenSession | undefined) {
     this.created = created
@@ -21,9 +23,16 @@ export class SessionBaseline {
     this.view = seen?.stored.text
   }
 
-  /** Whether the session may be stored under a key: that of its id, or the one that a rotation has given it. */
+  /** Whether the session may be stored under a key: that of its id, or one that a rotation has given it. */
   isOf(key: string): boolean {
-    return this.key === undefined || key === this.key || key === this.seen?.key
+    if (this.key === undefined || key === this.key || key === this.seen?.key) return true
+    return this.#rotatedKeys?.includes(key) === true
+  }
+
+  /** To be called when the session has got another key. */
+  rotate(seen: SeenSession): void {
+    this.seen = seen
+    this.#rotatedKeys = [...(this.#rotatedKeys ?? []), seen.key]
   }
 
   /** To be called when the session was stored: `view` is the session object at that time. */
@@ -34,7 +43,9 @@ export class SessionBaseline {
   }
 
   clone(): SessionBaseline {
-    return Object.assign(new SessionBaseline(this.created), this)
+    const clone = Object.assign(new SessionBaseline(this.created), this)
+    clone.#rotatedKeys = this.#rotatedKeys
+    return clone
   }
 
   /** A field of a session that contains a baseline does not exist in JSON. */

@@ -1,7 +1,7 @@
 import type { SessionText, StoredSession } from '../data/session-item.ts'
 import type { SessionContext } from '../session-context.ts'
 import type { SeenSession, SessionUsers } from '../users/session-users.ts'
-import type { IndexedSession } from '../users/user-index.ts'
+import type { IndexedSession, UserIndex } from '../users/user-index.ts'
 import type { DraftSession } from './session-drafts.ts'
 
 type User = string | number
@@ -30,8 +30,8 @@ export class SessionListing {
 
   /**
    * Makes the list of the user contain a session that is about to be stored. If the process ends in between, the list
-   * contains a session that does not exist, which is harmless. Resolves to `false` if the session was not listed before, and was
-   * ended with all of its user.
+   * contains a session that does not exist, which is harmless. Resolves to `false` if the session gets its first or another user,
+   * and was ended with all of its user.
    *
    * @param isNew whether it will not be stored in place of another one with its key, which stays in the list then
    */
@@ -50,8 +50,8 @@ export class SessionListing {
       return true
     }
     const unlisted = seen?.stored.isListed === false ? listingOf(seen) : undefined
-    if (unlisted !== undefined && before !== undefined && before !== user) {
-      if (await index.hasEnded(before, unlisted)) return false
+    if (seen !== undefined && before !== undefined && before !== user) {
+      if (await hasEnded(index, before, seen)) return false
     }
     if (user === undefined) return true
     const entry = { key, created: draft.created, lifetimeMs: draft.lifetimeMs, isNew }
@@ -101,6 +101,12 @@ export class SessionListing {
   #userOf(text: SessionText): User | undefined {
     return this.#users?.userOfText(text)
   }
+}
+
+/** Whether a session has ended, of a user that it is about to lose. */
+function hasEnded(index: UserIndex, user: User, seen: SeenSession): Promise<boolean> {
+  const session = listingOf(seen)
+  return seen.stored.isListed ? index.hasLost(user, session) : index.hasEnded(user, session)
 }
 
 function listingOf({ key, stored }: SeenSession): IndexedSession {

@@ -113,7 +113,7 @@ export class SessionWriter {
         return conflict
       }
       queue.last = next
-      baseline.seen = next
+      baseline.rotate(next)
       this.#context.anonymous?.remove(key)
       await this.#bound(newKey, next.stored)
       return 'rotated'

@@ -35,6 +35,7 @@ function setUp({ isDue = true, hasEnded = false, hasUsers = true, isListed = tru
     extend: (...args: unknown[]) => slow(undefined, ['extend', ...args]),
     addCopy: (...args: unknown[]) => slow(false, ['addCopy', ...args]),
     hasEnded: (...args: unknown[]) => slow(hasEnded, ['hasEnded', ...args]),
+    hasLost: (...args: unknown[]) => slow(hasEnded, ['hasLost', ...args]),
     remove: (user: unknown, isKept: (key: string) => boolean) =>
       slow(isListed ? ['k'] : [], ['remove', user, keysKept(isKept)]),
   }
@@ -61,8 +62,16 @@ describe('a session that is about to be stored', () => {
     ['still without a user', stored(), seen(stored()), []],
     ['of a new user', stored('ada'), undefined, [['add', 'ada', entry, undefined]]],
     ['with its first user', stored('ada'), seen(stored()), [['add', 'ada', entry, undefined]]],
-    ['with another user', stored('bob'), seen(stored('ada')), [['add', 'bob', entry, undefined]]],
-    ['that loses its user', stored(), seen(stored('ada')), []],
+    [
+      'with another user',
+      stored('bob'),
+      seen(stored('ada')),
+      [
+        ['hasLost', 'ada', before],
+        ['add', 'bob', entry, undefined],
+      ],
+    ],
+    ['that loses its user', stored(), seen(stored('ada')), [['hasLost', 'ada', before]]],
     ['not listed yet', stored('ada'), seen(stored('ada', false)), [['add', 'ada', entry, before]]],
     [
       'not listed, with another user',
@@ -102,9 +111,11 @@ describe('a session that is about to be stored', () => {
   })
 
   test('is rejected if it was ended with all of its user, before or with the change', async () => {
-    const over = setUp({ hasEnded: true })
-    expect(await over.listing.add('k', stored('bob'), seen(stored('ada', false)))).toBe(false)
-    expect(over.calls).toHaveLength(1)
+    for (const isListed of [false, true]) {
+      const over = setUp({ hasEnded: true })
+      expect(await over.listing.add('k', stored('bob'), seen(stored('ada', isListed)))).toBe(false)
+      expect(over.calls).toHaveLength(1)
+    }
     const { listing, replace } = setUp()
     replace(undefined)
     expect(await listing.add('k', stored('ada'), seen(stored('ada', false)))).toBe(false)
