@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   lstatSync,
@@ -252,6 +253,20 @@ test.runIf(isRoot)('a directory of another user is an error that names the remed
   expect(output).toContain('ERR_CACHE_CONFIG')
   expect(output).toContain('Change its owner')
 })
+
+test.each(['lock.mdb', 'writer.mdb-lock'])(
+  'a user who may not write %s gets an error that names the remedy',
+  async (name) => {
+    const path = await filled(newPath())
+    chmodSync(join(path, name), 0o400)
+    if (isRoot) {
+      chmodSync(folder, 0o755)
+      for (const each of ['', ...readdirSync(path)]) chownSync(join(path, each), 65_534, 65_534)
+    }
+    const output = await attempt(path, isRoot ? { AS_USER: '65534' } : {})
+    expect(output).toMatch(/^ERR_CACHE_CONFIG .*Change its owner/)
+  },
+)
 
 describe.runIf(process.platform !== 'win32')('other users of the machine', () => {
   const failure = async (path: string) => {
