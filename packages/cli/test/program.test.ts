@@ -62,6 +62,8 @@ test('colours are used on request only', async () => {
     (await folder.run(['doctor'], more)).stdout.includes('\x1b')
   expect(await hasColors({})).toBe(false)
   expect(await hasColors({ FORCE_COLOR: '1' })).toBe(true)
+  expect(await hasColors({ FORCE_COLOR: '0' })).toBe(false)
+  expect(await hasColors({ FORCE_COLOR: 'false' })).toBe(false)
   expect(await hasColors({ FORCE_COLOR: '1', NO_COLOR: '1' })).toBe(false)
 })
 

@@ -146,6 +146,12 @@ export function isTableName(name: unknown): name is string {
   return typeof name === 'string' && /^[\w.-]{3,255}$/.test(name)
 }
 
+/** @throws CacheError `ERR_CACHE_CONFIG` */
+export function checkTableName(name: unknown): void {
+  if (isTableName(name)) return
+  throw configError(`table must be the name of a table: ${tableNameRule}`)
+}
+
 /** @throws CacheError `ERR_CACHE_CONFIG` for invalid options, TypeError for unknown ones */
 export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
   checkOptionNames<DynamoDBOptions>(
@@ -154,9 +160,7 @@ export function resolveOptions(options: DynamoDBOptions): ResolvedOptions {
     optionNames,
     "dynamodb({ table: 'cache' })",
   )
-  if (!isTableName(options.table)) {
-    throw configError(`table must be the name of a table: ${tableNameRule}`)
-  }
+  checkTableName(options.table)
   const { client, endpoint } = options
   if (client !== undefined && typeof client !== 'function') checkClient(client)
   if (endpoint !== undefined && !isHttp(endpoint)) {

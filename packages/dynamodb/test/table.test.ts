@@ -229,6 +229,13 @@ describe('table definitions', () => {
       expect(text).toContain('PAY_PER_REQUEST')
     }
     expect(terraform({ table: 'app.cache' })).toContain('"aws_dynamodb_table" "app_cache"')
+    expect(terraform({ table: '2026-cache' })).toContain('"aws_dynamodb_table" "_2026-cache"')
+  })
+
+  test('refuse what is not the name of a table', () => {
+    for (const print of [awsCli, cloudFormation, terraform])
+      for (const table of ['cache; reboot', 'a"b', 'a: b', 'ab'])
+        expect(() => print({ table })).toThrow('table must be the name of a table')
   })
 
   test('are valid shell commands for the AWS CLI', () => {

@@ -11,6 +11,8 @@ export type OnDamage = (typeof onDamageChoices)[number]
 
 /** Of `maxBytes`. */
 export const minBytes: number = 1024 * 1024
+/** Of `maxBytes`: a map of twice the size fits into the addresses of a process, which has 128 TiB of them. */
+const largestBytes = 2 ** 45
 
 export interface LmdbOptions {
   /**
@@ -70,7 +72,12 @@ const optionNames = {
 /** Checks the options and completes them. @throws CacheError `ERR_CACHE_CONFIG` for invalid ones */
 export function resolveOptions(options: LmdbOptions): ResolvedLmdbOptions {
   checkOptionNames('lmdb', options, optionNames, "lmdb({ path: '.cache' })")
-  const maxBytes = checkBytes('lmdb: maxBytes', options.maxBytes ?? '256MiB', minBytes)
+  const maxBytes = checkBytes(
+    'lmdb: maxBytes',
+    options.maxBytes ?? '256MiB',
+    minBytes,
+    largestBytes,
+  )
   const largest = Math.floor(maxBytes / 16)
   return {
     path: resolve(checkPath(options.path ?? '.cache')),

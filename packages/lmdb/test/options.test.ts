@@ -7,6 +7,7 @@ const code = 'ERR_CACHE_CONFIG'
 
 test.each([
   { maxBytes: 1 },
+  { maxBytes: 2 ** 45 + 1 },
   { maxBytes: '10 apples' },
   { maxBytes: '64MiB', maxValueBytes: '64MiB' },
   { durability: 'never' },

@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import {
   chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   lstatSync,
@@ -253,6 +254,20 @@ test.runIf(isRoot)('a directory of another user is an error that names the remed
   expect(output).toContain('Change its owner')
 })
 
+test.each(['lock.mdb', 'writer.mdb-lock'])(
+  'a user who may not write %s gets an error that names the remedy',
+  async (name) => {
+    const path = await filled(newPath())
+    chmodSync(join(path, name), 0o400)
+    if (isRoot) {
+      chmodSync(folder, 0o755)
+      for (const each of ['', ...readdirSync(path)]) chownSync(join(path, each), 65_534, 65_534)
+    }
+    const output = await attempt(path, isRoot ? { AS_USER: '65534' } : {})
+    expect(output).toMatch(/^ERR_CACHE_CONFIG .*Change its owner/)
+  },
+)
+
 describe.runIf(process.platform !== 'win32')('other users of the machine', () => {
   const failure = async (path: string) => {
     const store = lmdb({ path })
@@ -302,6 +317,16 @@ describe.runIf(process.platform !== 'win32')('other users of the machine', () =>
       mkdirSync(path)
       execFileSync('mkfifo', [join(path, name)])
       expect(await attempt(path, {})).toContain(`its file ${name} is a named pipe. Delete it`)
+    },
+  )
+
+  test.each(['data.mdb', 'lock.mdb', 'writer.mdb', 'writer.mdb-lock', 'state.json'])(
+    'do not end the process with a directory in place of %s',
+    async (name) => {
+      const path = newPath()
+      mkdirSync(join(path, name), { recursive: true })
+      chmodSync(path, 0o700)
+      expect(await attempt(path, {})).toContain(`its file ${name} is not a regular file. Delete it`)
     },
   )
 
@@ -419,6 +444,35 @@ test.runIf(isRoot)('a read-only file system is an error with the remedy', async 
   } finally {
     disk.unmount()
   }
+})
+
+test('a process with too many open files is not ended, and opens the file later', async () => {
+  const path = newPath()
+  // The number of files that may be opened before the limit differs.
+  const script = `
+    import { closeSync, openSync } from 'node:fs'
+    import { lmdb } from '@stowage/lmdb'
+    const warm = lmdb({ path: process.argv[1] + '-other' })
+    await warm.get('k')
+    const opened = []
+    try { for (;;) opened.push(openSync('/dev/null')) } catch {}
+    const codes = new Set()
+    const store = lmdb({ path: process.argv[1] })
+    for (let free = 0; free < 10; free++) {
+      try { await store.get('k') } catch (error) { codes.add(error.code + ' ' + error.message) }
+      closeSync(opened.pop())
+    }
+    for (const each of opened) closeSync(each)
+    await store.set('k', 'v')
+    console.log(...codes, await store.get('k'))`
+  const command = `ulimit -n 200; exec "$0" --input-type=module --eval '${script.replaceAll("'", `'\\''`)}' "$1"`
+  const cwd = fileURLToPath(new URL('.', import.meta.url))
+  const { stdout } = await promisify(execFile)('sh', ['-c', command, process.execPath, path], {
+    cwd,
+  })
+  expect(stdout).toBe(
+    'ERR_CACHE_UNAVAILABLE lmdb get failed: this process has too many open files. v\n',
+  )
 })
 
 test('worker threads share the file with the main thread', async () => {

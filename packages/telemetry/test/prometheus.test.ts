@@ -115,9 +115,12 @@ test('prom-client renders the same', async () => {
 
 test('stop removes the metrics from prom-client, so that they can be registered again', async () => {
   const registry = new Registry()
-  start(registry).stop()
+  const first = start(registry)
+  first.stop()
   expect(await registry.metrics()).toBe('\n')
   start(registry)
+  first.stop()
+  expect(await registry.metrics()).toContain('stowage_cache_requests_total')
 })
 
 test('a name that prom-client already has is an error, after which nothing is counted or registered', async () => {

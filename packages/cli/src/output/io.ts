@@ -68,8 +68,13 @@ export class Output {
   }
 }
 
-/** @see https://no-color.org */
+/**
+ * `FORCE_COLOR=0` turns them off, as with Node.
+ *
+ * @see https://no-color.org
+ */
 function usesColors({ NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv, isTerminal: boolean) {
   if (NO_COLOR) return false
-  return Boolean(FORCE_COLOR) || (isTerminal && TERM !== 'dumb')
+  if (FORCE_COLOR) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false'
+  return isTerminal && TERM !== 'dumb'
 }

@@ -1,4 +1,4 @@
-import { type AttributeNames, attributeNames } from '../dynamodb-options.ts'
+import { type AttributeNames, attributeNames, checkTableName } from '../dynamodb-options.ts'
 
 /** The options of the store that concern its table. */
 export interface TableDefinition {
@@ -10,11 +10,12 @@ export interface TableDefinition {
 /**
  * The AWS CLI commands that create the table with on-demand billing and enable its TTL.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @throws CacheError `ERR_CACHE_CONFIG` for an invalid name of the table or of an attribute
  * @example
  * console.log(awsCli({ table: 'sessions' }))
  */
 export function awsCli({ table, attributes }: TableDefinition): string {
+  checkTableName(table)
   const { key, ttl } = attributeNames(attributes)
   return `aws dynamodb create-table --table-name ${table} --billing-mode PAY_PER_REQUEST \\
   --attribute-definitions AttributeName=${key},AttributeType=S \\
@@ -27,11 +28,12 @@ aws dynamodb update-time-to-live --table-name ${table} \\
 /**
  * A CloudFormation template with the table.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @throws CacheError `ERR_CACHE_CONFIG` for an invalid name of the table or of an attribute
  * @example
  * console.log(cloudFormation({ table: 'sessions' }))
  */
 export function cloudFormation({ table, attributes }: TableDefinition): string {
+  checkTableName(table)
   const { key, ttl } = attributeNames(attributes)
   return `Resources:
   Table:
@@ -49,13 +51,14 @@ export function cloudFormation({ table, attributes }: TableDefinition): string {
 /**
  * A Terraform resource for the table.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid attribute names
+ * @throws CacheError `ERR_CACHE_CONFIG` for an invalid name of the table or of an attribute
  * @example
  * console.log(terraform({ table: 'sessions' }))
  */
 export function terraform({ table, attributes }: TableDefinition): string {
+  checkTableName(table)
   const { key, ttl } = attributeNames(attributes)
-  return `resource "aws_dynamodb_table" "${table.replaceAll(/[^\w-]/g, '_')}" {
+  return `resource "aws_dynamodb_table" "${resourceName(table)}" {
   name         = "${table}"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "${key}"
@@ -70,4 +73,9 @@ export function terraform({ table, attributes }: TableDefinition): string {
     enabled        = true
   }
 }`
+}
+
+/** An identifier, which begins with a letter or "_". */
+function resourceName(table: string): string {
+  return table.replaceAll(/[^\w-]/g, '_').replace(/^(?![A-Za-z_])/, '_')
 }

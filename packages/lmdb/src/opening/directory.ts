@@ -67,6 +67,8 @@ export function dangerOf(path: string): string | undefined {
     }
     // To open a named pipe, a process waits for another one, with its event loop.
     if (file?.isFIFO()) return `its file ${name} is a named pipe. Delete it`
+    // The library ends the process if it cannot open a lock.
+    if (file?.isFile() === false) return `its file ${name} is not a regular file. Delete it`
   }
   return undefined
 }

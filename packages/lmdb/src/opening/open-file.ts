@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { channel } from 'node:diagnostics_channel'
-import { existsSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { CacheError } from '@stowage/core'
 import { Environment } from '../file/environment.ts'
 import { checkHeader } from '../file/file-header.ts'
 import { Gate } from '../file/gate.ts'
@@ -11,6 +10,7 @@ import { DamageError, isDamage } from '../lmdb-errors.ts'
 import type { ResolvedLmdbOptions } from '../lmdb-options.ts'
 import { prepareDirectory } from './directory.ts'
 import { StateFile } from './file-state.ts'
+import { checkResources } from './resources.ts'
 
 type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' | 'onDamage'>
 
@@ -24,7 +24,7 @@ type OpenOptions = Pick<ResolvedLmdbOptions, 'path' | 'maxBytes' | 'durability' 
  */
 export function openFile<T>(options: OpenOptions, use: (environment: Environment) => T): T {
   prepareDirectory(options.path)
-  checkSpace(options.path)
+  checkResources(options.path, sizeOfData(options.path))
   const gate = new Gate(options.path)
   try {
     return gate.run(() => use(openOrReset(options, gate)))
@@ -40,7 +40,7 @@ function openOrReset(options: OpenOptions, gate: Gate): Environment {
   } catch (error) {
     if (!isDamage(error) || options.onDamage === 'error') throw error
     moveAside(options.path, reasonOf(error))
-    checkSpace(options.path)
+    checkResources(options.path, 0)
     return open(options, gate)
   }
 }
@@ -57,27 +57,6 @@ function open(options: OpenOptions, gate: Gate): Environment {
   if (exists && state !== undefined && StateFile.mayBeTorn(state)) checkAfterCrash(options)
   stateFile.write(false, state)
   return new Environment({ gate, path, maxBytes, noSync: durability === 'process' })
-}
-
-/** Of a file with all tables. */
-const minFileBytes = 32 * 1024
-/** For a new file, with its locks. */
-const minFreeBytes = 1024 * 1024
-
-/**
- * Checks that the disk has space for a new file: the library would end the process with a signal, because it maps files that have
- * no space on the disk yet.
- *
- * @throws CacheError `ERR_CACHE_UNAVAILABLE`
- */
-function checkSpace(path: string): void {
-  if (sizeOfData(path) >= minFileBytes) return
-  const { blocks, bsize, bfree, bavail } = statfsSync(path)
-  const free = process.geteuid?.() === 0 ? bfree : bavail
-  // Some file systems do not tell.
-  if (blocks === 0 || free * bsize >= minFreeBytes) return
-  const problem = `lmdb cannot create its file in ${path}: the disk is full. Free some space.`
-  throw new CacheError('ERR_CACHE_UNAVAILABLE', problem, { store: 'lmdb' })
 }
 
 function sizeOfData(path: string): number {

@@ -13,7 +13,7 @@ export interface PromRegistry {
 export function register(registry: PromRegistry, read: () => readonly MetricFamily[]): () => void {
   const names: string[] = []
   const unregister = () => {
-    for (const name of names) registry.removeSingleMetric(name)
+    for (const name of names.splice(0)) registry.removeSingleMetric(name)
   }
   try {
     for (const family of read()) {
