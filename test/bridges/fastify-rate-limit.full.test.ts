@@ -4,7 +4,7 @@ import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
 import fastify, { type FastifyInstance } from 'fastify'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { backends, recorded, unreachable } from './backends.ts'
 
 const hour = 3_600_000
@@ -202,4 +202,16 @@ test('the application decides what an unreachable backend means', async () => {
   expect(await statuses(await start(new Cache(unreachable())), 1)).toEqual([500])
   const lenient = await start(new Cache(unreachable()), { skipOnError: true })
   expect(await statuses(lenient, 1)).toEqual([200])
+})
+
+test('a window that differs with each request has a limiter each time, and the last hundred are kept', async () => {
+  const cache = new Cache(memory())
+  const rateLimit = vi.spyOn(cache, 'rateLimit')
+  const store = new (fastifyRateLimitStore(cache, 'api'))({})
+  const hits = (window: number) =>
+    new Promise((resolve) => {
+      store.incr('key', (_error, result) => resolve(result?.current), window, 5)
+    })
+  for (let count = 0; count <= 100; count++) expect(await hits(hour + count)).toBe(1)
+  expect([await hits(hour), rateLimit.mock.calls.length]).toEqual([2, 102])
 })

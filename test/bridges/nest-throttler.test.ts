@@ -8,7 +8,7 @@ import { wrapStore } from '@stowage/core/driver'
 import { Deferred } from '@stowage/core/internal'
 import { memory } from '@stowage/memory'
 import { ManualClock } from '@stowage/testing'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { backends, recorded, unreachable } from './backends.ts'
 
 const hour = 3_600_000
@@ -134,4 +134,15 @@ test('a blocked client costs one read, and is not counted', async () => {
 test('rejects with the error of the backend', async () => {
   const storage = throttlerStorage(new Cache(unreachable()))
   await expect(storage.increment('ada', hour, 1, hour, 'a')).rejects.toSatisfy(CacheError.is)
+})
+
+test('a ttl that differs with each hit has a limiter each time, and the last hundred are kept', async () => {
+  const cache = new Cache(memory())
+  const rateLimit = vi.spyOn(cache, 'rateLimit')
+  const storage = throttlerStorage(cache)
+  const hit = (ttl: number) => storage.increment('key', ttl, 5, 0, 'default')
+  for (let count = 0; count <= 100; count++) {
+    expect((await hit(hour + count)).totalHits).toBe(1)
+  }
+  expect([(await hit(hour)).totalHits, rateLimit.mock.calls.length]).toEqual([2, 102])
 })

@@ -2,9 +2,10 @@
  * Interface: the stores of `@fastify/rate-limit` 11 (tested with 11.2), which are classes.
  *
  * Cannot: begin a window with the first request; windows are fixed, and those of different clients begin at different
- * times. A delay of `exponentialBackoff` is at most a year. With it, or with `continueExceeding`, each request costs a read
- * more, and a cache with `encrypted()` is not supported, because it has no counters. On the channel `stowage:limit`, every
- * call is allowed: the plugin compares. Failures are passed on as their `CacheError`; with `skipOnError`, requests pass.
+ * times. Requests with another window are counted apart: a function for `timeWindow` must return one of few values. A delay
+ * of `exponentialBackoff` is at most a year. With it, or with `continueExceeding`, each request costs a read more, and a cache
+ * with `encrypted()` is not supported, because it has no counters. On the channel `stowage:limit`, every call is allowed: the
+ * plugin compares. Failures are passed on as their `CacheError`; with `skipOnError`, requests pass.
  */
 import type { Cache, RateLimiter, RateLimitResult } from '@stowage/core'
 import { limitKeyOf } from '@stowage/core/internal'
@@ -12,6 +13,7 @@ import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40
+const maxLimiters = 100
 const maxDelayMs = 365 * 86_400_000
 /** A replica that lags behind would let a client pass that has exceeded its limit. */
 const strong = { consistency: 'strong' } as const
@@ -134,6 +136,8 @@ export class FastifyRateLimitStore {
   #limiterOf(window: number): RateLimiter {
     const existing = this.#limiters.get(window)
     if (existing !== undefined) return existing
+    // A function may return as many windows as there are requests.
+    if (this.#limiters.size >= maxLimiters) this.#limiters.clear()
     const limiter = this.#cache.rateLimit(`fastify:${this.#name}`, { limit: unlimited, window })
     this.#limiters.set(window, limiter)
     return limiter

@@ -2,8 +2,9 @@
  * Interface: the storages of `@nestjs/throttler` 6 (tested with 6.7).
  *
  * Cannot: count each hit for a ttl of its own, as the memory of the throttler does: windows are fixed, and those of
- * different clients begin at different times. A block ends by the clock of the process. On the channel `stowage:limit`, every call is allowed: the throttler
- * compares. Failures reject with their `CacheError`, so that requests fail; use `failover()` for another store to take over.
+ * different clients begin at different times. Hits with another ttl are counted apart: a function for `ttl` must return one
+ * of few values. A block ends by the clock of the process. On the channel `stowage:limit`, every call is allowed: the
+ * throttler compares. Failures reject with their `CacheError`, so that requests fail; use `failover()` for another store to take over.
  */
 import type { Cache, RateLimiter, Snapshot } from '@stowage/core'
 import { limitKeyOf } from '@stowage/core/internal'
@@ -11,6 +12,7 @@ import { checkCache } from './support/caches.ts'
 
 /** The limit is an argument of each call. */
 const unlimited = 2 ** 40
+const maxLimiters = 100
 
 interface ThrottlerRecord {
   totalHits: number
@@ -94,11 +96,12 @@ export class ThrottlerStorage {
     return Math.max(1, Math.ceil((time - this.#cache.clock.now()) / 1_000))
   }
 
-  /** Throttlers with another ttl have other counters. */
+  /** Throttlers with another ttl have other counters. A function may return as many ttls as there are requests. */
   #limiterOf(name: string, window: number): RateLimiter {
     const id = `${name}:${window}`
     const existing = this.#limiters.get(id)
     if (existing !== undefined) return existing
+    if (this.#limiters.size >= maxLimiters) this.#limiters.clear()
     const limiter = this.#cache.rateLimit(`throttler:${name}`, { limit: unlimited, window })
     this.#limiters.set(id, limiter)
     return limiter

@@ -28,6 +28,8 @@ export interface UndiciStoreOptions {
 const defaultMaxBytes = 5_000_000
 /** Headers and keys need space as well. */
 const maxHeadBytes = 64_000
+/** Each read of a URL looks for so many responses. The origin determines by which headers they vary. */
+const maxVaries = 20
 /** A response that was deleted must not be read from a replica that lags behind. */
 const strong = { consistency: 'strong' } as const
 
@@ -216,7 +218,9 @@ function includes({ varies }: Variants, names: readonly string[]): boolean {
 /** What is known of a URL, and of a further response. */
 function extended(current: Variants | undefined, names: string[], deleteAt: number): Variants {
   if (current === undefined) return { id: randomUUID(), varies: [names], until: deleteAt }
-  const varies = includes(current, names) ? current.varies : [...current.varies, names]
+  const varies = includes(current, names)
+    ? current.varies
+    : [...current.varies, names].slice(-maxVaries)
   return { ...current, varies, until: Math.max(current.until, deleteAt) }
 }
 

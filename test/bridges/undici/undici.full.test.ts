@@ -98,7 +98,11 @@ const head = (lifetime = 60_000) => {
 }
 
 /** Stores a response, and resolves when that is done or was given up. */
-async function store(target: Store, body: string, value = head()): Promise<void> {
+async function store(
+  target: Store,
+  body: string,
+  value: Parameters<Store['createWriteStream']>[1] = head(),
+): Promise<void> {
   const stream = target.createWriteStream(key, value)
   stream.end(Buffer.from(body))
   await once(stream, 'finish')
@@ -133,6 +137,21 @@ test('a response that ends before its URL is deleted is not found after it', asy
   expect(await target.get(key)).toBeUndefined()
   await store(target, 'new')
   expect(String((await target.get(key))?.body)).toBe('new')
+})
+
+test('an origin that varies by other headers each time does not make reads larger and larger', async () => {
+  const { store: backend, calls } = recorded()
+  const target = undiciCacheStore(new Cache(backend))
+  for (let count = 0; count < 30; count++) {
+    await store(target, `page ${count}`, { ...head(), vary: { [`x-${count}`]: null } })
+  }
+  calls.length = 0
+  expect(String((await target.get(key))?.body)).toMatch(/^page/)
+  const [, [keys]] = calls.find(([name]) => name === 'getMany') as [string, unknown[]]
+  expect(keys).toHaveLength(20)
+  expect(String((await target.get({ ...key, headers: { 'x-29': 'other' } }))?.body)).not.toBe(
+    'page 29',
+  )
 })
 
 test('a response that was interrupted is not stored', async () => {

@@ -134,8 +134,8 @@ export class Invalidation {
    */
   observe(request: FrameworkRequest, response: ServerResponse): void {
     if (safeMethods.has(request.method ?? '')) return
-    // Node forgets the address of a client that has left, unless it was read: by that, a proxy is trusted, which the key has.
-    void request.socket?.remoteAddress
+    // Node forgets the address of a client that has left, unless it was read. By that, Express trusts a proxy.
+    if (request.app !== undefined) void request.socket?.remoteAddress
     const { end } = response
     let hasEnded = false
     // A stream stops without `end` if the client leaves, although the request may have changed something.
