@@ -596,6 +596,15 @@ test('JSON stays valid if a secret is a number, a word of the command, or has es
   expect(named[0].driver).toBe('postgres')
 })
 
+test('a secret with spaces is masked in a text that is wrapped', async () => {
+  const code = "throw new Error('wrong password of the user ' + process.env.MY_PASSWORD)"
+  folder.write('app.mjs', code)
+  const secret = 'correct horse battery staple'
+  const { stderr } = await folder.run(['doctor', '--config', 'app.mjs'], { MY_PASSWORD: secret })
+  expect(stderr.replaceAll(/\s+/g, ' ')).toContain('of the user ***')
+  expect(stderr).not.toMatch(/correct|horse|battery|staple/)
+})
+
 test('no command prints a secret or the id of a session', async () => {
   await signIn()
   await cache.set('user:1', 'a-secret-value', { tags: ['users'] })

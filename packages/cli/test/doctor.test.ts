@@ -1,4 +1,12 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureTable } from '@stowage/dynamodb'
@@ -415,6 +423,18 @@ describe('also finds', () => {
       code: 'lmdb-directory',
       problem: expect.stringContaining('EACCES'),
     })
+  })
+
+  test('a file in the directory that the user of the application may not write', async () => {
+    const path = join(folder.path, 'cache')
+    mkdirSync(path, { mode: 0o700 })
+    writeFileSync(join(path, 'data.mdb'), '', { mode: 0o400 })
+    const env = { CACHE_DRIVER: 'lmdb', CACHE_PATH: folder.path, NODE_ENV: 'test' }
+    const options = { cwd: '/', env, obeysModes: true }
+    const { findings } = parsed(await spawned(['doctor', '--json'], options))
+    expect(findings).toMatchObject([
+      { code: 'lmdb-directory', problem: 'Its file data.mdb cannot be read and written (EACCES).' },
+    ])
   })
 
   test('a wrong password of memcached', async () => {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Folder, parsed, program, start } from './stowage.ts'
@@ -38,6 +39,12 @@ test.each([
   const { code, stdout, stderr } = await folder.run(args)
   expect([code, stdout]).toEqual([2, ''])
   expect(stderr).not.toMatch(/\n {4}at /)
+})
+
+test('a folder named .env is not a file with variables', async () => {
+  mkdirSync(join(folder.path, '.env'))
+  const { code, stderr } = await folder.run(['table', 'terraform', '--table', 'of-the-cli'])
+  expect([code, stderr]).toEqual([0, ''])
 })
 
 test('an unknown command of a group names those that exist, and what they require', async () => {

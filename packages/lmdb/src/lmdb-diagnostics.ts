@@ -9,7 +9,7 @@ export function lmdbDiagnostics(path: string): StoreDiagnostics {
 }
 
 function check(address: string): BackendReport {
-  const problem = problemOf(resolve(address)) ?? dangerIn(address)
+  const problem = problemOf(resolve(address)) ?? dangerIn(address) ?? lockedFileIn(address)
   const status = existsSync(address) ? 'exists' : 'not created yet'
   const size = problem === undefined && existsSync(address) ? { memory: sizeOf(address) } : {}
   const server = { address, role: 'directory', facts: { status, ...size } }
@@ -37,6 +37,19 @@ function problemOf(path: string): string | undefined {
 function dangerIn(path: string): string | undefined {
   const danger = existsSync(path) ? dangerOf(path) : undefined
   return danger && `The directory cannot be used: ${danger}.`
+}
+
+/** Which of its files this user may not use. */
+function lockedFileIn(path: string): string | undefined {
+  for (const name of ['data.mdb', 'lock.mdb', 'writer.mdb', 'writer.mdb-lock']) {
+    const file = join(path, name)
+    try {
+      if (existsSync(file)) accessSync(file, constants.R_OK | constants.W_OK)
+    } catch (error) {
+      return `Its file ${name} cannot be read and written (${(error as NodeJS.ErrnoException).code}).`
+    }
+  }
+  return undefined
 }
 
 function sizeOf(path: string): string {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { Finding } from '@stowage/core/tools'
@@ -17,8 +17,13 @@ const byteOrderMark = '\uFEFF'
 /** Reads the files. Without any, `.env` is read if it exists. @throws CommandError if a given file cannot be read */
 export function readEnvFiles(paths: readonly string[], cwd: string): EnvFile[] {
   const isDefault = paths.length === 0
-  const chosen = isDefault ? ['.env'].filter((path) => existsSync(resolve(cwd, path))) : paths
+  const chosen = isDefault ? ['.env'].filter((path) => isFile(resolve(cwd, path))) : paths
   return chosen.map((path) => readEnvFile(path, cwd))
+}
+
+/** Not a folder: virtual environments of Python may have the name. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
 }
 
 function readEnvFile(path: string, cwd: string): EnvFile {

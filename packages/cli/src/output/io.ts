@@ -24,7 +24,7 @@ export class Output {
   /** Whether a person can answer questions, and sees progress. */
   readonly isInteractive: boolean
   readonly io: Io
-  #secrets: readonly string[] = []
+  #secrets: readonly RegExp[] = []
 
   constructor(io: Io) {
     const { stdin, stdout, env } = io
@@ -37,7 +37,7 @@ export class Output {
 
   /** Sets the texts that must not be written. */
   hide(secrets: readonly string[]): void {
-    this.#secrets = [...secrets].sort((a, b) => b.length - a.length)
+    this.#secrets = [...secrets].sort((a, b) => b.length - a.length).map(patternOf)
   }
 
   line(text = ''): void {
@@ -66,6 +66,12 @@ export class Output {
   #printable(text: string): string {
     return printableOutput(text, this.colors.isColorSupported)
   }
+}
+
+/** Finds a secret also where its spaces have become ends of lines. */
+function patternOf(secret: string): RegExp {
+  const escaped = secret.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  return new RegExp(escaped.replaceAll(/\s+/g, '\\s+'), 'g')
 }
 
 /**

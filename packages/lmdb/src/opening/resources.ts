@@ -43,6 +43,9 @@ function checkDescriptors(): void {
   const opened: number[] = []
   try {
     while (opened.length < descriptors) opened.push(openSync(devNull, 'r'))
+  } catch (error) {
+    // The device may be missing in a jail.
+    if (['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
   } finally {
     for (const each of opened) closeSync(each)
   }

@@ -33,6 +33,8 @@ export class ListeningConnection {
   /** The client of the attempt. */
   #connecting: ListeningClient | undefined
   #heartbeat: NodeJS.Timeout | undefined
+  /** The client that has not answered the last statement yet. */
+  #beating: ListeningClient | undefined
   #reconnect: NodeJS.Timeout | undefined
   #hasListened = false
   #failures = 0
@@ -129,9 +131,17 @@ export class ListeningConnection {
   }
 
   #beat(client: ListeningClient): void {
+    // A client executes one statement at a time. `pg` 8.23 warns of more, and `pg` 9 will not accept them.
+    if (this.#beating === client) return
+    this.#beating = client
     const { timeoutMs } = this.#options.settings
     const reply = answerWithin(timeoutMs, client.query('SELECT 1'), () => new DeadlineError())
-    reply.catch(() => this.#lose(client))
+    reply.then(
+      () => {
+        this.#beating = undefined
+      },
+      () => this.#lose(client),
+    )
   }
 
   #lose(client: ListeningClient): void {

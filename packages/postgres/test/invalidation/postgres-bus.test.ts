@@ -210,6 +210,20 @@ describe('a lost connection', () => {
     await expectRecovery(bus, notifications)
   })
 
+  test('is found by one statement at a time, of which the client does not warn', async () => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error) => void warnings.push(warning)
+    process.on('warning', onWarning)
+    cleanups.push(() => process.off('warning', onWarning))
+    // Long enough for several statements.
+    const bus = openBus({ url: urlOf(proxy.port), timeout: '4s' })
+    await record(bus)
+    proxy.mute(true)
+    await until(() => expect(bus.connected).toBe(false))
+    proxy.mute(false)
+    expect(warnings).toEqual([])
+  })
+
   test('lets publish reject, and the next message mean "anything"', async () => {
     const notifications = await record(openBus())
     const publisher = disturbedBus()
