@@ -154,9 +154,14 @@ export class SessionRemover {
   }
 
   /** Deletes a session that has ended, but not what leads to another one: that may have been spared. */
-  async #deleteSession(key: string): Promise<void> {
-    const snapshot = await this.#context.cache.snapshot(key)
-    if (rotatedTo(snapshot.value) === undefined) await snapshot.delete()
+  #deleteSession(key: string): Promise<void> {
+    const { cache } = this.#context
+    const at = { operation: 'destroy', store: cache.driver, key }
+    return retryOnConflict(at, cache.clock, async () => {
+      const snapshot = await cache.snapshot(key)
+      if (rotatedTo(snapshot.value) !== undefined) return undefined
+      return (await snapshot.delete()) ? undefined : conflict
+    })
   }
 
   /** A session that does not exist may be about to be stored, and listed already. */
