@@ -1,7 +1,7 @@
 import { CacheError } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
 import { publishSession } from './channels.ts'
-import { longestRequestMs, rotatedTo, tombstone } from './data/session-item.ts'
+import { longestRequestMs, parseItem, rotatedTo, tombstone } from './data/session-item.ts'
 import { isSessionKey, keyOfId } from './data/session-key.ts'
 import type { SessionReader } from './reading/session-reader.ts'
 import type { SessionContext } from './session-context.ts'
@@ -49,13 +49,14 @@ export class SessionRemover {
 
   /** Ends all sessions. */
   async removeAll(): Promise<void> {
-    const { cache, users } = this.#context
+    const { cache, users, rotates } = this.#context
     try {
       // First, so that no session is moved meanwhile into what has been cleared.
       await this.#reader.old.clear()
     } finally {
       if (users !== undefined) await this.#deleteSessions()
       await cache.clear()
+      if (rotates) await this.#deleteRotated()
     }
   }
 
@@ -66,12 +67,34 @@ export class SessionRemover {
   async #deleteSessions(): Promise<void> {
     const { cache } = this.#context
     const keys: string[] = []
-    try {
-      for await (const key of cache.keys()) {
-        if (isSessionKey(key)) keys.push(key)
-        if (keys.length === keysPerCall) await cache.deleteMany(keys.splice(0))
+    for await (const key of this.#storedKeys()) {
+      keys.push(key)
+      if (keys.length === keysPerCall) await cache.deleteMany(keys.splice(0))
+    }
+    await cache.deleteMany(keys)
+  }
+
+  /**
+   * Deletes the sessions that have got other ids while all were deleted: a list of keys need not contain what was added since it
+   * began. None of them is new.
+   */
+  async #deleteRotated(): Promise<void> {
+    const { cache } = this.#context
+    const rotated: string[] = []
+    do {
+      rotated.length = 0
+      for await (const key of this.#storedKeys()) {
+        const { value, jsonText } = await cache.snapshot(key)
+        if (parseItem(value, jsonText)?.session.firstKey !== undefined) rotated.push(key)
       }
-      await cache.deleteMany(keys)
+      await cache.deleteMany(rotated)
+    } while (rotated.length > 0)
+  }
+
+  /** The keys of sessions. Lists none on a backend that cannot list its keys. */
+  async *#storedKeys(): AsyncGenerator<string> {
+    try {
+      for await (const key of this.#context.cache.keys()) if (isSessionKey(key)) yield key
     } catch (error) {
       if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
     }
@@ -131,9 +154,14 @@ export class SessionRemover {
   }
 
   /** Deletes a session that has ended, but not what leads to another one: that may have been spared. */
-  async #deleteSession(key: string): Promise<void> {
-    const snapshot = await this.#context.cache.snapshot(key)
-    if (rotatedTo(snapshot.value) === undefined) await snapshot.delete()
+  #deleteSession(key: string): Promise<void> {
+    const { cache } = this.#context
+    const at = { operation: 'destroy', store: cache.driver, key }
+    return retryOnConflict(at, cache.clock, async () => {
+      const snapshot = await cache.snapshot(key)
+      if (rotatedTo(snapshot.value) !== undefined) return undefined
+      return (await snapshot.delete()) ? undefined : conflict
+    })
   }
 
   /** A session that does not exist may be about to be stored, and listed already. */

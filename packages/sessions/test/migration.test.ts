@@ -136,6 +136,16 @@ describe('migrateFrom', () => {
     expect(await cache.get('id')).toBeUndefined()
   })
 
+  test('a session that has ended where it was is not stored for a moment', async () => {
+    const { one, two, cache, calls } = oldSessions()
+    await cache.set('id', { n: 0 })
+    const slow = await readExisting(one)
+    await two.clear()
+    calls.length = 0
+    expect(await one.update('id', Object.assign(slow, { n: 1 }))).toBe('dropped')
+    expect(calls).not.toContain('add')
+  })
+
   test('a change of the other program during the move is kept, and so is its logout', async () => {
     for (const isEnded of [false, true]) {
       const { one, cache } = oldSessions()

@@ -260,6 +260,26 @@ test.each([old, renewed])('a logout at any moment of a rotation is final: %s', a
   }
 })
 
+test('a clear ends the sessions that get other ids meanwhile, and no new one', async () => {
+  const store = memory()
+  const { sessions } = create({}, store)
+  await sessions.create(old, { user: 'ada' })
+  const session = await read(sessions, old)
+  let lists = 0
+  const listed = wrapStore(store, async (operation, call) => {
+    const page = await call()
+    // What is added from here on is not on the page.
+    if (operation === 'scan' && lists++ === 0) {
+      await sessions.rotate(old, renewed, session)
+      await sessions.create('the id of a new session', { user: 'bob' })
+    }
+    return page
+  })
+  await create({}, listed).sessions.clear()
+  expect(await sessions.read(renewed)).toBeUndefined()
+  expect(await sessions.read('the id of a new session')).toEqual({ user: 'bob' })
+})
+
 test.each(['has its first id', 'was listed under its first id', 'was listed under its second id'])(
   'an end of all other sessions spares one at any moment of its rotation, if it %s',
   async (name) => {

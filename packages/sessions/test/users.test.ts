@@ -157,6 +157,22 @@ test.each(['bob', undefined])(
   },
 )
 
+test('a session that changes while it is deleted with all others is deleted', async () => {
+  const { one, create, createCache, backend, clock } = start({ rotation: true })
+  await one.create('id', { user: 'ada' })
+  const session = await readExisting(one)
+  let changes = 0
+  const store = wrapStore(backend, async (operation, call, [key]) => {
+    if (operation === 'compareAndSet' && String(key).startsWith('s:v1:') && changes++ < 2) {
+      await one.update('id', Object.assign(session, { changes }))
+    }
+    return call()
+  })
+  const other = create({ cache: new Cache(store, { prefix: 's:', ttl: '1d', clock }) })
+  await other.destroyAllFor('ada')
+  expect(await createCache().get(sessionKey('id'))).toBeUndefined()
+})
+
 test.each([false, true])(
   'a session has ended that gets another user before it is deleted, rotation: %s',
   async (rotation) => {

@@ -42,7 +42,7 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
     'an expiry is moved by storing the session without a comparison',
     [
       'shared.js',
-      'const next = await this.#replace(seen, stored);\n\t\tif (next === void 0) return "unchanged";',
+      'const next = await this.#replace(target.id, seen, stored);\n\t\tif (next === void 0) return "unchanged";',
       'await this.put(target, stored.text);\n\t\tconst next = baseline.seen;',
     ],
   ],

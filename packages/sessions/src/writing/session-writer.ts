@@ -84,7 +84,7 @@ export class SessionWriter {
       const text = this.#combine(key, view, ours, seen.stored.text)
       const stored = this.#drafts.draft(text, seen.stored.created, seen.stored)
       if (isOver(stored)) return this.#end(target)
-      const next = await this.#replace(seen, stored)
+      const next = await this.#replace(target.id, seen, stored)
       if (next === undefined) {
         seen = await this.#reader.readToWrite(key, target.id)
         return conflict
@@ -206,7 +206,7 @@ export class SessionWriter {
     if (isOver(stored)) return this.#end(target)
     if (!this.#context.lifetime.isExpiryDue(seen.stored, stored.expires, this.#now()))
       return 'unchanged'
-    const next = await this.#replace(seen, stored)
+    const next = await this.#replace(target.id, seen, stored)
     // Whatever has changed the session meanwhile has moved the expiry as well, or ended it.
     if (next === undefined) return 'unchanged'
     queue.last = next
@@ -215,7 +215,11 @@ export class SessionWriter {
   }
 
   /** Replaces what was seen. Resolves to what is stored then, or to `undefined` if it has changed. */
-  async #replace(seen: SeenSession, stored: DraftSession): Promise<SeenSession | undefined> {
+  async #replace(
+    id: string,
+    seen: SeenSession,
+    stored: DraftSession,
+  ): Promise<SeenSession | undefined> {
     const { key } = seen
     const { users, anonymous } = this.#context
     if (stored.isListed) anonymous?.remove(key)
@@ -228,6 +232,8 @@ export class SessionWriter {
       await this.#context.cache.delete(key)
       return undefined
     }
+    // A request may have read it long ago. Once it is stored here, others read it.
+    if ((await this.#reader.readOld(id)) === undefined) return undefined
     const moved = await this.#drafts.store(expectMissing(this.#context.cache, key), stored)
     if (moved === undefined) return undefined
     if (await seen.snapshot.delete()) return seenOf(key, moved, stored)
