@@ -34,6 +34,11 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     'the first argument must be a store',
     'Call the driver: memory().',
   ],
+  'a cache in place of the store': [
+    () => new AnyCache(cache, { prefix: 'app:' }),
+    'the first argument must be a store',
+    "For a part of a cache, call cache.namespace('app').",
+  ],
   'options in place of the store': [
     () => new AnyCache({ prefix: 'app:' }),
     'the first argument must be a store',

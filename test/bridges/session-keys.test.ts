@@ -3,6 +3,7 @@ import { openidSessionStore } from '@stowage/bridges/express-openid-connect'
 import { honoSessionStorage } from '@stowage/bridges/hono-session'
 import { honoSessionsStore } from '@stowage/bridges/hono-sessions'
 import { koaSessionStore } from '@stowage/bridges/koa-session'
+import { auth0SessionStore } from '@stowage/bridges/nextjs-auth0'
 import { sessionStrategy } from '@stowage/bridges/react-router'
 import { Cache } from '@stowage/core'
 import { memory } from '@stowage/memory'
@@ -33,6 +34,22 @@ test.each(Object.entries(destroys))(
     await expect.poll(() => sessions.read('an id')).toBeUndefined()
   },
 )
+
+const bridges: Record<string, (sessions: never) => unknown> = {
+  koaSessionStore,
+  honoSessionsStore,
+  honoSessionStorage,
+  openidSessionStore,
+  sessionStrategy,
+  adonisSessionStore,
+  auth0SessionStore,
+}
+
+test.each(Object.keys(bridges))('%s refuses a cache in place of sessions', (name) => {
+  const cache = new Cache(memory()) as never
+  const message = `${name}: the first argument must be Sessions, such as new Sessions({ cache }).`
+  expect(() => bridges[name]?.(cache)).toThrow(message)
+})
 
 test('koa-session: a session that has ended is not taken to another id', async () => {
   const sessions = new Sessions({ cache: new Cache(memory()) })

@@ -7,6 +7,7 @@
  */
 import {
   type AnySessions,
+  checkSessions,
   EndedSessions,
   type KnownSession,
   type OtherSession,
@@ -42,6 +43,7 @@ export interface AdonisSessionStore {
 export function adonisSessionStore(
   sessions: AnySessions,
 ): (context: unknown, config: AdonisSessionConfig) => AdonisSessionStore {
+  checkSessions('adonisSessionStore', sessions)
   return (_context, config) => storeOfRequest(sessions, lifetimeOf(config))
 }
 

@@ -5,7 +5,14 @@
  * clears its cookie. Failures are passed to the callback as their `CacheError`: after a failed write, the error handlers of
  * the application respond.
  */
-import { type AnySessions, EndedSessions, put, read, save } from './support/sessions.ts'
+import {
+  type AnySessions,
+  checkSessions,
+  EndedSessions,
+  put,
+  read,
+  save,
+} from './support/sessions.ts'
 
 /** What the library stores, with times in epoch seconds. A mark of back-channel logout is a cookie only. */
 interface Payload<D> {
@@ -50,6 +57,7 @@ export interface OpenidSessionStore<D> {
  * app.use(auth({ session: { store: openidSessionStore(new Sessions({ cache })) } }))
  */
 export function openidSessionStore<D extends object>(sessions: AnySessions): OpenidSessionStore<D> {
+  checkSessions('openidSessionStore', sessions)
   const endings = new EndedSessions(sessions)
   /** By the data of a session that was read. A login stores them under another id. */
   const idOf = new WeakMap<object, string>()

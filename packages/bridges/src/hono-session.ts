@@ -7,7 +7,7 @@
  */
 import { publishError } from '@stowage/core/internal'
 import { sessionKey } from '@stowage/sessions/tools'
-import { type AnySessions, end, put, read, save } from './support/sessions.ts'
+import { type AnySessions, checkSessions, end, put, read, save } from './support/sessions.ts'
 
 /** What the library calls. */
 export interface HonoSessionStorage<T> {
@@ -29,6 +29,7 @@ export interface HonoSessionStorage<T> {
 export function honoSessionStorage<T extends Record<string, unknown>>(
   sessions: AnySessions,
 ): () => HonoSessionStorage<T> {
+  checkSessions('honoSessionStorage', sessions)
   return () => storageOfRequest(sessions)
 }
 

@@ -7,6 +7,7 @@
  */
 import {
   type AnySessions,
+  checkSessions,
   EndedSessions,
   type OtherSession,
   put,
@@ -54,6 +55,7 @@ export interface HonoSessionsStore {
  * app.use(sessionMiddleware({ store, expireAfterSeconds: 3_600 }))
  */
 export function honoSessionsStore(sessions: AnySessions): HonoSessionsStore {
+  checkSessions('honoSessionsStore', sessions)
   const endings = new EndedSessions(sessions)
   return {
     async getSessionById(id) {

@@ -7,6 +7,7 @@
  */
 import {
   type AnySessions,
+  checkSessions,
   EndedSessions,
   type KnownSession,
   type OtherSession,
@@ -44,6 +45,7 @@ export interface KoaSessionStore {
  * app.use(session({ store: koaSessionStore(new Sessions({ cache })), maxAge: 3_600_000 }, app))
  */
 export function koaSessionStore(sessions: AnySessions): KoaSessionStore {
+  checkSessions('koaSessionStore', sessions)
   /** What each request has read or put. It stores a copy. */
   const ofRequest = new WeakMap<object, KnownSession>()
   const endings = new EndedSessions(sessions)

@@ -6,7 +6,7 @@
  * the library takes that for a request without one. Failures reject with their `CacheError`.
  */
 import type { SessionBaseline, Sessions } from '@stowage/sessions'
-import type { AnySessions } from './support/sessions.ts'
+import { type AnySessions, checkSessions } from './support/sessions.ts'
 
 /** Survives a copy of the session, and is left out by `JSON.stringify`. */
 const baselineKey: unique symbol = Symbol('stowage.baseline')
@@ -46,6 +46,7 @@ export interface Auth0SessionStore<S> {
 export function auth0SessionStore<S extends Auth0Session>(
   sessions: Sessions<S>,
 ): Auth0SessionStore<S> {
+  checkSessions('auth0SessionStore', sessions)
   return {
     async get(id) {
       const found = await sessions.readWithBaseline(id)

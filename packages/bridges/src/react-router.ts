@@ -5,7 +5,15 @@
  * replaces them. Failures reject with their `CacheError`, so that the request fails.
  */
 import { randomBytes } from 'node:crypto'
-import { type AnySessions, end, type OtherSession, put, read, save } from './support/sessions.ts'
+import {
+  type AnySessions,
+  checkSessions,
+  end,
+  type OtherSession,
+  put,
+  read,
+  save,
+} from './support/sessions.ts'
 
 type Data = Record<string, unknown>
 
@@ -30,6 +38,7 @@ export interface SessionStrategy<D> {
 export function sessionStrategy<D extends object = Data>(
   sessions: AnySessions,
 ): SessionStrategy<D> {
+  checkSessions('sessionStrategy', sessions)
   return {
     async createData(data, expires) {
       const id = randomBytes(24).toString('base64url')

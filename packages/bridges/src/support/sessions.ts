@@ -5,6 +5,15 @@ import { sessionKey } from '@stowage/sessions/tools'
 // biome-ignore lint/suspicious/noExplicitAny: `Sessions` is invariant in the type of a session
 export type AnySessions = Sessions<any>
 
+/** @throws TypeError also for a cache, which other bridges take */
+export function checkSessions(bridge: string, sessions: unknown): void {
+  const { readWithBaseline } = Object(sessions) as { readonly readWithBaseline?: unknown }
+  if (typeof readWithBaseline === 'function') return
+  throw new TypeError(
+    `${bridge}: the first argument must be Sessions, such as new Sessions({ cache }).`,
+  )
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** What `Sessions` stores, besides the fields: from the cookie, it takes the lifetime of a session. */

@@ -72,12 +72,26 @@ const names: Readonly<Record<keyof CollectionDefinition<unknown, unknown, unknow
   remove: true,
 }
 
-/** @throws TypeError for an unknown or missing member */
+const functionNames = ['key', 'loadMany', 'save', 'remove', 'migrate'] as const
+const example = "collection('user', { load: findUser })"
+
+/** @throws TypeError for an unknown or missing member, and for one that is not what it must be */
 export function checkDefinition<Id, Stored, Value>(
   name: string,
   definition: CollectionDefinition<Id, Stored, Value>,
 ): CollectionDefinition<Id, Stored, Value> {
-  checkOptionNames(`collection ${name}`, definition, names)
-  if (typeof definition.load === 'function') return definition
-  throw new TypeError(`collection ${name}: load must be a function.`)
+  checkOptionNames(`collection ${name}`, definition, names, example)
+  const { load, schema } = definition
+  if (typeof load !== 'function') {
+    throw new TypeError(`collection ${name}: load must be a function.`)
+  }
+  for (const member of functionNames) {
+    if (definition[member] === undefined || typeof definition[member] === 'function') continue
+    throw new TypeError(`collection ${name}: ${member} must be a function.`)
+  }
+  if (schema === undefined || typeof schema?.['~standard']?.validate === 'function')
+    return definition
+  throw new TypeError(
+    `collection ${name}: schema must be one of a library with Standard Schema, such as zod from 3.24 on, valibot and arktype.`,
+  )
 }

@@ -52,9 +52,9 @@ export class Collection<Id, Stored, Value> {
     cache: CollectionTarget,
     { writes, exact }: CollectionWrites,
   ) {
-    const { version, ttl, staleWhileRevalidate, staleIfError, tags, audit } = definition
     this.name = name
     this.#definition = checkDefinition(name, definition)
+    const { version, ttl, staleWhileRevalidate, staleIfError, tags, audit } = definition
     this.#cache = cache
     this.#writes = writes
     this.#exact = exact
@@ -85,6 +85,11 @@ export class Collection<Id, Stored, Value> {
 
   /** Returns the values in the order of the ids: one read, and one load of those that are missing. */
   async getMany(ids: readonly Id[]): Promise<(Value | undefined)[]> {
+    if (!Array.isArray(ids)) {
+      throw new TypeError(
+        `collection ${this.name}: getMany needs an array of ids, such as [id1, id2].`,
+      )
+    }
     const byKey = new Map(ids.map((id) => [this.keyOf(id), id]))
     const keys = ids.map((id) => this.keyOf(id))
     const load: LoadMany<Stored> = async (missing, context) => {

@@ -69,11 +69,17 @@ export class ActiveLoads {
   /** Makes `close()` wait until the returned function is called, but not longer than `ms` milliseconds. */
   delayClose(ms: number): () => void {
     const ended = new Deferred<void>()
-    const active = { abort: () => void after(ms, () => ended.resolve()) }
+    let cancel = () => {}
+    const abort = () => {
+      // The process must not end before, although nothing else may keep it alive.
+      cancel = after(ms, () => ended.resolve(), true)
+    }
+    const active = { abort }
     this.add(active)
     this.trackBackground(ended.promise)
     return () => {
       this.remove(active)
+      cancel()
       ended.resolve()
     }
   }

@@ -16,6 +16,7 @@ export class Holding {
   /** For how long `close()` waits. */
   readonly #ended = new Deferred<void>()
   #isLost = false
+  #cancelClose = () => {}
 
   constructor(context: LockContext, name: LockName, tenure: Tenure) {
     this.#context = context
@@ -41,6 +42,7 @@ export class Holding {
       stopListening?.()
       activeLoads.remove(active)
       await this.#release()
+      this.#cancelClose()
       this.#ended.resolve()
     }
   }
@@ -73,7 +75,8 @@ export class Holding {
   /** The work may ignore its signal: the lock then ends with its ttl. */
   #close(reason: unknown): void {
     this.#controller.abort(reason)
-    after(this.#tenure.facts.ttl, () => this.#ended.resolve())
+    // The process must not end before, although nothing else may keep it alive.
+    this.#cancelClose = after(this.#tenure.facts.ttl, () => this.#ended.resolve(), true)
   }
 
   #publish(outcome: 'released' | 'lost'): void {

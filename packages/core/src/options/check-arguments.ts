@@ -21,8 +21,13 @@ const readOptionNames = { consistency: true, confirmGeneration: true, forUpdate:
 
 /** @throws TypeError unless `store` is a store */
 export function checkStore(store: unknown): void {
-  if (hasMethods(store, 'get', 'set', 'close') && 'limits' in store) return
-  const hint = typeof store === 'function' ? ' Call the driver: memory().' : ''
+  if (hasMethods(store, 'get', 'set', 'close') && 'limits' in store && 'payload' in store) return
+  const hint =
+    typeof store === 'function'
+      ? ' Call the driver: memory().'
+      : hasMethods(store, 'namespace')
+        ? " For a part of a cache, call cache.namespace('app')."
+        : ''
   throw new TypeError(
     `Cache: the first argument must be a store, such as memory() of @stowage/memory.${hint}`,
   )

@@ -12,9 +12,13 @@ export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.min(ms, maxTimerMs)))
 }
 
-/** Calls `run` after `ms` milliseconds. Returns a function that cancels it. The timer does not keep the process alive. */
-export function after(ms: number, run: () => void): () => void {
-  const timer = setTimeout(run, Math.min(ms, maxTimerMs)).unref()
+/**
+ * Calls `run` after `ms` milliseconds. Returns a function that cancels it. The timer keeps the process alive only if `ref` is
+ * true.
+ */
+export function after(ms: number, run: () => void, ref = false): () => void {
+  const timer = setTimeout(run, Math.min(ms, maxTimerMs))
+  if (!ref) timer.unref()
   return () => clearTimeout(timer)
 }
 

@@ -145,6 +145,27 @@ describe('reads', () => {
     expect(() => cache.collection('c', misspelled)).toThrow(/unknown option sav.*save/)
     expect(() => cache.collection('c', {} as never)).toThrow('load must be a function')
   })
+
+  test.each<[object | undefined, string]>([
+    [undefined, "collection('user', { load: findUser }), not undefined"],
+    [{ key: 'id' }, 'key must be a function'],
+    [{ loadMany: [] }, 'loadMany must be a function'],
+    [{ save: true }, 'save must be a function'],
+    [{ remove: null }, 'remove must be a function'],
+    [{ migrate: {} }, 'migrate must be a function'],
+    [{ schema: { validate: () => ({}) } }, 'schema must be one of a library with Standard Schema'],
+    [{ schema: null }, 'such as zod from 3.24 on, valibot and arktype'],
+  ])('names what is wrong in the definition %j', (members, message) => {
+    const { cache } = setUp()
+    const definition = members && { load: () => 1, ...members }
+    expect(() => cache.collection('c', definition as never)).toThrow(message)
+  })
+
+  test('names the missing list of ids', async () => {
+    const { cache } = setUp()
+    const numbers = cache.collection('c', { load: () => 1 })
+    await expect(numbers.getMany('1' as never)).rejects.toThrow('getMany needs an array of ids')
+  })
 })
 
 describe('schema', () => {

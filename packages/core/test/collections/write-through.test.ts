@@ -3,6 +3,7 @@ import { type ByteStore, type StoreOperation, wrapStore } from '@stowage/core/dr
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { gate, settle } from '../remember/two-processes.ts'
+import { timersOf } from '../timers-of.ts'
 
 const leaseMs = 5_000
 
@@ -177,6 +178,20 @@ describe('close()', () => {
       await closed
       expect(left).toEqual([undefined])
     }
+  })
+
+  test('waits also if nothing else keeps the process alive', async () => {
+    const { cache, values, answered } = closing()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const saving = values.set('1', 'new')
+    await settle()
+    const ends: Promise<unknown>[] = [saving]
+    const timers = await timersOf('setTimeout', async () => void ends.push(cache.close()))
+    expect(timers.map(({ timer, ms }) => [ms, timer.hasRef()])).toContainEqual([leaseMs, true])
+    answered.open()
+    await Promise.all(ends)
+    expect(vi.getTimerCount()).toBe(0)
+    vi.useRealTimers()
   })
 
   test('does not wait longer for a save than its lease stands by itself', async () => {

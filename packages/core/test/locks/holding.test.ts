@@ -4,6 +4,7 @@ import { type ByteStore, wrapStore } from '@stowage/core/driver'
 import { ManualClock, referenceStore } from '@stowage/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { gate, settle } from '../remember/two-processes.ts'
+import { timersOf } from '../timers-of.ts'
 
 const ttl = 30_000
 /** How long the lock counts as held without a renewal. */
@@ -218,6 +219,16 @@ test('close() waits for work that ignores its signal until the ttl is over', asy
   await closing
   work.open()
   await running
+})
+
+test('close() waits also if nothing else keeps the process alive', async () => {
+  const { work, running, cache } = await hold()
+  const ends: Promise<unknown>[] = [running]
+  const timers = await timersOf('setTimeout', async () => void ends.push(cache.close()))
+  expect(timers.map(({ timer, ms }) => [ms, timer.hasRef()])).toContainEqual([ttl, true])
+  work.open()
+  await Promise.all(ends)
+  expect(vi.getTimerCount()).toBe(0)
 })
 
 test('close() waits for the release of a lock, and does not abort work that has ended', async () => {
