@@ -11,7 +11,7 @@ import { cached, responseCache } from '@stowage/http-cache'
 import { lmdb } from '@stowage/lmdb'
 import { memcached } from '@stowage/memcached'
 import { memory } from '@stowage/memory'
-import { redis } from '@stowage/redis'
+import { redis, redisBus } from '@stowage/redis'
 import { migrating, Sessions, session, sessionFromEnv } from '@stowage/sessions'
 import { metrics } from '@stowage/telemetry/prometheus'
 import { expect, test } from 'vitest'
@@ -53,6 +53,16 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     () => new AnyCache(memory(), { codec: json }),
     'the option codec must be a codec',
     'such as json()',
+  ],
+  'a store in place of a bus': [
+    () => new AnyCache(memory(), { near: { bus: memory() } }),
+    'near: bus must be an invalidation bus',
+    'such as redisBus({ url })',
+  ],
+  'a bus that is not created': [
+    () => new AnyCache(memory(), { bus: () => redisBus() }),
+    'Cache: bus must be an invalidation bus',
+    'such as redisBus({ url })',
   ],
   'a negative default ttl': [
     () => new Cache(memory(), { ttl: -1 }),

@@ -10,6 +10,7 @@ import { Keyspace } from './keys.ts'
 import { LimitCalls } from './limits/limit-calls.ts'
 import { LockCalls } from './locks/lock-calls.ts'
 import {
+  checkBus,
   checkCodec,
   checkPrefix,
   checkStore,
@@ -76,6 +77,7 @@ export class CacheParts implements CacheParent {
     const { generations = true } = options
     checkPrefix(prefix)
     checkCodec(codec)
+    checkBus('Cache: bus', options.bus)
     this.name = options.name ?? store.name
     this.options = options
     this.givenStore = store

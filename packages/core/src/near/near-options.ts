@@ -1,5 +1,6 @@
 import type { InvalidationBus } from '../bus.ts'
 import { type ByteSize, checkBytes } from '../options/byte-size.ts'
+import { checkBus } from '../options/check-arguments.ts'
 import {
   checkChoice,
   checkInteger,
@@ -74,8 +75,13 @@ export function resolveNearOptions(options: NearOptions): ResolvedNearOptions {
     ),
     maxEntries: checkInteger('near: maxEntries', maxEntries, 1, 10_000_000),
     maxBytes: checkBytes('near: maxBytes', maxBytes, 1),
-    bus: typeof bus === 'function' ? bus() : bus,
+    bus: checkedBus(typeof bus === 'function' ? bus() : bus),
     ownsBus: typeof bus === 'function',
     values: checkChoice('near: values', values, nearValues),
   }
+}
+
+function checkedBus(bus: InvalidationBus | undefined): InvalidationBus | undefined {
+  checkBus('near: bus', bus)
+  return bus
 }

@@ -45,6 +45,12 @@ export function checkCodec(codec: unknown): void {
   throw new TypeError('Cache: the option codec must be a codec, such as json() or structured().')
 }
 
+/** @throws TypeError for a bus that nothing can be published with, which would be noticed only by its failures */
+export function checkBus(name: string, bus: unknown): void {
+  if (bus === undefined || hasMethods(bus, 'publish', 'subscribe')) return
+  throw new TypeError(`${name} must be an invalidation bus, such as redisBus({ url }).`)
+}
+
 /** @throws TypeError for options that a read does not have, and for a default value as of other libraries */
 export function checkReadOptions(options: object): void {
   if (typeof options !== 'object') {
