@@ -50,28 +50,37 @@ export class SessionRemover {
   /** Ends all sessions. */
   async removeAll(): Promise<void> {
     const { cache, users, rotates } = this.#context
+    let isOldCleared = false
     try {
       // First, so that no session is moved meanwhile into what has been cleared.
       await this.#reader.old.clear()
+      isOldCleared = true
     } finally {
-      if (users !== undefined) await this.#deleteSessions()
-      await cache.clear()
+      const areDeleted = users !== undefined && (await this.#deleteSessions())
+      // Otherwise, the lists still say which of the sessions have ended that could not be deleted.
+      if (isOldCleared || !areDeleted) await cache.clear()
       if (rotates) await this.#deleteRotated()
     }
   }
 
   /**
-   * Deletes all sessions, and not the lists of their users, which say that sessions have ended. A backend that cannot list its
-   * keys ends both at once.
+   * Deletes all sessions, and not the lists of their users, which say that sessions have ended. Resolves to `false` on a backend
+   * that cannot list its keys: it ends both at once.
    */
-  async #deleteSessions(): Promise<void> {
+  async #deleteSessions(): Promise<boolean> {
     const { cache } = this.#context
     const keys: string[] = []
-    for await (const key of this.#storedKeys()) {
-      keys.push(key)
-      if (keys.length === keysPerCall) await cache.deleteMany(keys.splice(0))
+    try {
+      for await (const key of cache.keys()) {
+        if (isSessionKey(key)) keys.push(key)
+        if (keys.length === keysPerCall) await cache.deleteMany(keys.splice(0))
+      }
+    } catch (error) {
+      if (!isUnsupported(error)) throw error
+      return false
     }
     await cache.deleteMany(keys)
+    return true
   }
 
   /**
@@ -96,7 +105,7 @@ export class SessionRemover {
     try {
       for await (const key of this.#context.cache.keys()) if (isSessionKey(key)) yield key
     } catch (error) {
-      if (!CacheError.is(error) || error.code !== 'ERR_CACHE_UNSUPPORTED') throw error
+      if (!isUnsupported(error)) throw error
     }
   }
 
@@ -170,6 +179,10 @@ export class SessionRemover {
     const key = found?.key ?? keyOfId(id)
     return { key, created: found?.stored.created, firstKey: found ? firstKeyOfSeen(found) : key }
   }
+}
+
+function isUnsupported(error: unknown): boolean {
+  return CacheError.is(error) && error.code === 'ERR_CACHE_UNSUPPORTED'
 }
 
 function firstKeyOfSeen({ key, index }: SeenSession): string {

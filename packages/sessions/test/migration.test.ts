@@ -146,6 +146,20 @@ describe('migrateFrom', () => {
     expect(calls).not.toContain('add')
   })
 
+  test('a clear that fails there does not bring back the sessions that were ended with all of their user', async () => {
+    const { create, cache, clock } = oldSessions()
+    const index = ({ user }: Record<string, unknown>) => user as string | undefined
+    const migrateFrom = { cache, until: new Date(clock.now() + 86_400_000) }
+    const sessions = create({ index, indexSecret: 'a secret of the test', migrateFrom })
+    await cache.set('stolen', { user: 'ada' })
+    await sessions.destroyAllFor('ada')
+    await sessions.create('id', { user: 'ada' })
+    cache.clear = () => Promise.reject(new Error('The old store is down.'))
+    await expect(sessions.clear()).rejects.toThrow('down')
+    expect(await sessions.read('id')).toBeUndefined()
+    expect(await sessions.read('stolen')).toBeUndefined()
+  })
+
   test('a change of the other program during the move is kept, and so is its logout', async () => {
     for (const isEnded of [false, true]) {
       const { one, cache } = oldSessions()
