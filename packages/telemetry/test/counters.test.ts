@@ -39,9 +39,13 @@ describe.each(tested)('%s', { timeout: 900_000 }, (name) => {
     for (const [{ code }, { value }] of collector.errors)
       errors.set(code as string, (errors.get(code as string) ?? 0) + value)
     expect(errors).toEqual(model.errors)
-    const loads = Array.from(collector.loads, ([{ outcome }, { value }]) => [outcome, value])
-    expect(Object.fromEntries(loads)).toEqual(model.loads)
-    for (const [, { value }] of collector.loadsInFlight) expect(value).toBe(0)
+    // The tests of this process before may have left caches that refresh their values.
+    const loads = { ok: 0, error: 0 }
+    for (const [{ cache, outcome }, { value }] of collector.loads)
+      if (cache === 'pages') loads[outcome as keyof typeof loads] += value
+    expect(loads).toEqual(model.loads)
+    for (const [{ cache }, { value }] of collector.loadsInFlight)
+      if (cache === 'pages') expect(value).toBe(0)
     execFileSync('promtool', ['check', 'metrics'], { input: render() })
     await store.close()
     await backend.stop()

@@ -1,3 +1,4 @@
+import { withKeyOrder } from '@stowage/core/driver'
 import { scenarios } from '@stowage/scenarios'
 import type { Scenario } from '@stowage/testing/simulation'
 import type { PlantedFault } from './planted-fault.ts'
@@ -258,6 +259,14 @@ export const loadFaults: readonly PlantedFault[] = [
   {
     name: 'clear does not wait for loaded values that are being stored',
     scenario: withoutLeases as Scenario,
+    // The store of a driver may not wait for them either.
+    parts: {
+      withKeyOrder: (store) =>
+        Object.assign(withKeyOrder(store), {
+          scan: (prefix: string) => store.scan?.(prefix),
+          clear: () => store.clear(),
+        }),
+    },
     changes: [['index.js', 'if (writes.length > 0) await Promise.allSettled(writes);', '']],
   },
   {
