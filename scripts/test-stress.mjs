@@ -2,8 +2,9 @@
 // test that passes here does not depend on a fast machine: npm run test:stress -- packages/redis/test/faults
 // Arguments are passed to Vitest. STRESS_SEED=<seed> repeats the order of the stops.
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { main } from './lib/cli.mjs'
 import { prepare, toolPath } from './lib/prepare.mjs'
@@ -26,18 +27,22 @@ await main(async () => {
   const burners = Array.from({ length: availableParallelism() }, () =>
     spawn(process.execPath, ['-e', busyLoop], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] }),
   )
+  // Has a file for each server that a test has frozen, also while it is stopped here.
+  const frozen = mkdtempSync(join(tmpdir(), 'stowage-frozen-'))
   try {
-    return await runStopped(process.argv.slice(2), randomOf(seed))
+    return await runStopped(process.argv.slice(2), randomOf(seed), frozen)
   } finally {
     for (const burner of burners) burner.kill('SIGKILL')
+    rmSync(frozen, { recursive: true, force: true })
   }
 })
 
 /** Runs Vitest, and stops its descendants until it ends. Resolves to its exit code. */
-async function runStopped(args, random) {
+async function runStopped(args, random, frozen) {
   const vitest = spawn(process.execPath, [toolPath('vitest', 'vitest.mjs'), 'run', ...args], {
     cwd: root,
     stdio: 'inherit',
+    env: { ...process.env, STRESS_FROZEN: frozen },
   })
   const ended = new Promise((resolve, reject) => {
     vitest.on('error', reject)
@@ -57,7 +62,7 @@ async function runStopped(args, random) {
     if (pid === undefined || controller.signal.aborted || !send(pid, 'SIGSTOP')) continue
     stops++
     await pause(random() * maxStopMs, controller.signal)
-    send(pid, 'SIGCONT')
+    if (!existsSync(join(frozen, String(pid)))) send(pid, 'SIGCONT')
   }
   if (vitest.exitCode === null) vitest.kill('SIGTERM')
   const code = await ended

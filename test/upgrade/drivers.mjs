@@ -51,7 +51,7 @@ export const expected = {
 export const backends = {
   async redis() {
     const server = await startRedis()
-    const store = redis({ url: server.url })
+    const store = redis({ url: server.url, timeout: '10s' })
     const { Redis } = requireOf('redis')('ioredis')
     const client = new Redis(server.url)
     return {
@@ -79,7 +79,8 @@ export const backends = {
 
   async memcached() {
     const server = await startMemcached()
-    const store = memcached({ servers: [`127.0.0.1:${server.port}`], oversize: 'chunk' })
+    const servers = [`127.0.0.1:${server.port}`]
+    const store = memcached({ servers, oversize: 'chunk', timeout: '10s', connectTimeout: '10s' })
     const raw = (request) => memcachedRequest(server.port, request)
     return {
       store,

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from './account.ts'
@@ -67,10 +75,19 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
   }
   const pid = child.pid as number
   const signal = (name: NodeJS.Signals) => {
+    noteFrozen(pid, name)
     child.kill(name)
     if (name === 'SIGSTOP') waitUntilStopped(pid)
   }
   return { pid, stop, kill: signal }
+}
+
+/** Tells `npm run test:stress` which servers a test has frozen: it must not let them continue. */
+function noteFrozen(pid: number, signal: NodeJS.Signals): void {
+  const { STRESS_FROZEN: folder } = process.env
+  if (folder === undefined) return
+  if (signal === 'SIGSTOP') writeFileSync(join(folder, String(pid)), '')
+  if (signal === 'SIGCONT') rmSync(join(folder, String(pid)), { force: true })
 }
 
 /**
