@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { freePort, startOnPort } from '../process/ports.ts'
 import { type ServerProcess, startServerProcess } from '../process/server-process.ts'
+import { temporaryFolder } from '../process/temporary-folder.ts'
 
 // A Java runtime starts slowly on a busy machine.
 const readyTimeoutMs = 60_000
@@ -52,14 +53,18 @@ async function launch(
 ): Promise<DynamoDBServer> {
   const shared = databases === 'one' ? ['-sharedDb'] : []
   const url = `http://127.0.0.1:${port}`
+  // The runtime unpacks a library, which it does not remove when it is killed.
+  const unpacked = temporaryFolder('dynamodb')
+  const runtime = [...fastStart, `-Xmx${heap}`, `-Djava.io.tmpdir=${unpacked.path}`]
   const server = await startServerProcess({
     name: 'DynamoDB Local',
     remedy: 'it needs a Java runtime. Install it: apt-get install default-jre-headless',
     command: 'java',
-    args: [...fastStart, `-Xmx${heap}`, ...jar, ...inMemory, ...shared, '-port', `${port}`],
+    args: [...runtime, ...jar, ...inMemory, ...shared, '-port', `${port}`],
     cwd: findInstallation(),
     isReady: () => respondsTo(url),
     readyTimeoutMs,
+    cleanUp: unpacked.remove,
   })
   return { ...server, port, url, env: variablesFor(url, credentials) }
 }
