@@ -2,6 +2,8 @@ import { ensureTable, type PostgresOptions, postgres } from '@stowage/postgres'
 import { type PostgresDatabase, sharedPostgres } from '@stowage/test-servers'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Executor } from '../src/connections/executor.ts'
+import { Sweep } from '../src/upkeep/sweep.ts'
 
 let server: PostgresDatabase
 let admin: pg.Pool
@@ -156,4 +158,20 @@ describe('a table that is larger than maxBytes', () => {
     await untilPassedOver()
     expect(await countOf("key LIKE 'old:%'")).toBe(rows)
   })
+})
+
+test('an interval of weeks is never longer than a timer can wait', async () => {
+  vi.useFakeTimers()
+  vi.spyOn(Math, 'random').mockReturnValue(0.9)
+  cleanups.push(async () => vi.useRealTimers(), async () => vi.restoreAllMocks())
+  const run = vi.fn(async () => [undefined]) // Another process sweeps.
+  const sweepIntervalMs = 24 * 86_400_000
+  const options = { quotedTable: table, sweepIntervalMs, maxBytes: undefined }
+  const sweep = new Sweep({ run } as unknown as Executor, options)
+  sweep.start()
+  await vi.advanceTimersByTimeAsync(sweepIntervalMs)
+  expect(run).toHaveBeenCalledOnce()
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(run).toHaveBeenCalledOnce()
+  await sweep.close()
 })

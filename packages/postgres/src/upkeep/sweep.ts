@@ -1,3 +1,4 @@
+import { after } from '@stowage/core/internal'
 import type { Executor } from '../connections/executor.ts'
 import { type Statement, statement } from '../connections/statement.ts'
 import { Eviction, type EvictionState } from './eviction.ts'
@@ -32,12 +33,12 @@ interface Step {
  * that replaces it then makes the step. So one process at a time sweeps, by the clock of the server.
  */
 function stepOf(table: string): Step {
-  const after = (ms: string) => `clock_timestamp() + ${ms}::float8 * interval '1 millisecond'`
+  const fromNow = (ms: string) => `clock_timestamp() + ${ms}::float8 * interval '1 millisecond'`
   return {
     claim:
-      statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '{}', ${after('$1')})
+      statement(`INSERT INTO ${table} AS t (key, value, expires_at) VALUES ('', '{}', ${fromNow('$1')})
       ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
-      WHERE t.expires_at <= clock_timestamp() OR t.expires_at > ${after('$2')} RETURNING t.value`),
+      WHERE t.expires_at <= clock_timestamp() OR t.expires_at > ${fromNow('$2')} RETURNING t.value`),
     // A row that a call has locked is skipped: the sweep never waits for a lock.
     sweep: statement(`WITH expired AS (
         SELECT t.ctid FROM ${table} t
@@ -50,7 +51,7 @@ function stepOf(table: string): Step {
       )
       SELECT (SELECT count(*) FROM deleted), pg_relation_size($3::regclass) / current_setting('block_size')::int`),
     release: statement(
-      `UPDATE ${table} SET value = $1, expires_at = ${after('$2')} WHERE key = ''`,
+      `UPDATE ${table} SET value = $1, expires_at = ${fromNow('$2')} WHERE key = ''`,
     ),
   }
 }
@@ -68,7 +69,7 @@ export class Sweep {
   readonly #options: SweepOptions
   readonly #step: Step
   readonly #eviction: Eviction | undefined
-  #timer: NodeJS.Timeout | undefined
+  #cancel: (() => void) | undefined
   #running: Promise<void> | undefined
   #isClosed = false
 
@@ -82,21 +83,21 @@ export class Sweep {
 
   /** Starts on the first call. The first step follows within an interval, at another time in each process. */
   start(): void {
-    if (this.#timer !== undefined || this.#isClosed) return
+    if (this.#cancel !== undefined || this.#isClosed) return
     this.#schedule(this.#options.sweepIntervalMs * Math.random())
   }
 
   /** Resolves when the step that is being made has ended. */
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
+    this.#cancel?.()
     await this.#running
   }
 
   #schedule(ms: number): void {
-    this.#timer = setTimeout(() => {
+    this.#cancel = after(ms, () => {
       this.#running = this.#tryStep()
-    }, ms).unref()
+    })
   }
 
   async #tryStep(): Promise<void> {
@@ -119,12 +120,12 @@ export class Sweep {
     const [result] = await this.#executor.run(this.#step.sweep, [...range, quotedTable])
     const pages = Number(result?.[1])
     const isEnd = nextPage >= pages
-    const after = await this.#evict(range, before, isEnd ? pages : undefined)
+    const eviction = await this.#evict(range, before, isEnd ? pages : undefined)
     const tookMs = performance.now() - startedAt
     const factor = (await this.#eviction?.isLarge()) ? evictionPauseFactor : pauseFactor
     const paceMs = Math.max(minPauseMs, tookMs * factor)
-    const pauseMs = isEnd && after?.horizon === undefined ? sweepIntervalMs : paceMs
-    const state = JSON.stringify({ page: isEnd ? 0 : nextPage, ...after })
+    const pauseMs = isEnd && eviction?.horizon === undefined ? sweepIntervalMs : paceMs
+    const state = JSON.stringify({ page: isEnd ? 0 : nextPage, ...eviction })
     await this.#executor.run(this.#step.release, [state, String(pauseMs)])
     return pauseMs
   }
