@@ -1,3 +1,4 @@
+import { checkFailoverStores } from '../options/check-arguments.ts'
 import {
   checkInteger,
   checkOptionNames,
@@ -25,7 +26,7 @@ export type FailoverByteStore = ByteStore & {
  * replaces a newer one. A process that ends during the outage cannot do that: set a ttl. A fallback store may be used by
  * others as well: its keys begin with an id that changes with each outage, and it is never cleared.
  *
- * @throws CacheError `ERR_CACHE_CONFIG` for invalid options
+ * @throws CacheError `ERR_CACHE_CONFIG` for invalid options; TypeError unless `stores` is an array of stores
  * @example
  * const products = new Cache(failover([redis(), memory({ maxEntries: 10_000 })]), { ttl: '10m' })
  * await products.set('1', { name: 'Lamp' }) // even without Redis
@@ -35,6 +36,7 @@ export function failover(
   stores: readonly [ByteStore, ...ByteStore[]],
   options: FailoverOptions = {},
 ): FailoverByteStore {
+  checkFailoverStores(stores)
   const settings = resolveFailoverOptions(options)
   if (stores.length === 0) {
     throw configError('failover: at least one store is required.')

@@ -21,7 +21,7 @@ const readOptionNames = { consistency: true, confirmGeneration: true, forUpdate:
 
 /** @throws TypeError unless `store` is a store */
 export function checkStore(store: unknown): void {
-  if (hasMethods(store, 'get', 'set', 'close') && 'limits' in store && 'payload' in store) return
+  if (isStore(store)) return
   const hint =
     typeof store === 'function'
       ? ' Call the driver: memory().'
@@ -30,6 +30,14 @@ export function checkStore(store: unknown): void {
         : ''
   throw new TypeError(
     `Cache: the first argument must be a store, such as memory() of @stowage/memory.${hint}`,
+  )
+}
+
+/** @throws TypeError unless `stores` is an array of stores */
+export function checkFailoverStores(stores: unknown): void {
+  if (Array.isArray(stores) && stores.every(isStore)) return
+  throw new TypeError(
+    'failover: the first argument must be an array of stores, such as [redis(), memory()].',
   )
 }
 
@@ -141,6 +149,10 @@ export function checkStores(stores: unknown): void {
 export function checkIncrement(by: number): void {
   if (Number.isSafeInteger(by)) return
   throw new TypeError(`increment: the number to add must be a whole number, not ${String(by)}.`)
+}
+
+function isStore(value: unknown): boolean {
+  return hasMethods(value, 'get', 'set', 'close') && 'limits' in value && 'payload' in value
 }
 
 function hasMethods<Name extends string>(

@@ -249,5 +249,7 @@ describe('the composed store', () => {
       expect(failover(stores, { breaker: { failures } }).primary).toBe(stores[0])
     const byReference = memory({ values: 'shared' }) as unknown as ByteStore
     expect(() => failover([byReference])).toThrow('stores entries by reference')
+    for (const mistake of [memory(), [memory], [memory(), undefined], undefined])
+      expect(() => failover(mistake as never)).toThrow('must be an array of stores')
   })
 })
