@@ -70,6 +70,20 @@ describe('migrateFrom', () => {
     expect(await before.read('id')).toBeUndefined()
   })
 
+  test('a session that was left where it was by a process that ended does not come back after a rotation', async () => {
+    const { create, cache, clock, advance } = oldSessions()
+    const until = new Date(clock.now() + 86_400_000)
+    const sessions = create({ rotation: true, migrateFrom: { cache, until } })
+    await cache.set('id', { user: 'ada' })
+    await sessions.update('id', await readExisting(sessions))
+    await cache.set('id', { user: 'ada' })
+    const session = await readExisting(sessions)
+    expect(await sessions.rotate('id', 'new id', session)).toBe('rotated')
+    await sessions.destroy('new id')
+    advance(7_200_000)
+    expect(await sessions.read('id')).toBeUndefined()
+  })
+
   test('keys does not contain sessions that have ended', async () => {
     const { one } = oldSessions()
     await one.create('id', {})

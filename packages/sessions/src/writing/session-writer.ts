@@ -107,6 +107,8 @@ export class SessionWriter {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
       if (seen.key !== key || seen.isOld) return 'unchanged'
+      // A process that ended while it moved the session has left a copy there, which this id would lead to again.
+      await this.#deleteOld(target.id)
       const next = await this.#rotateTo(newKey, seen, graceMs)
       if (next === undefined) {
         seen = await this.#reader.readToWrite(key, target.id)
@@ -257,7 +259,7 @@ export class SessionWriter {
     return isOwn ? found : undefined
   }
 
-  /** A session that was put replaces the one where sessions are moved from. */
+  /** Deletes a session where sessions are moved from. */
   async #deleteOld(id: string): Promise<void> {
     const found = await this.#reader.readOld(id)
     await found?.snapshot.delete()
