@@ -476,8 +476,8 @@ describe('the module of the application', () => {
     export const caches = createCaches({
       default: 'pages',
       stores: {
-        pages: { store: () => redis({ url }), prefix: 'pages:' },
-        logins: { store: () => redis({ url }), prefix: 'logins:', ttl: '1d' },
+        pages: { store: () => redis({ url, timeout: '20s' }), prefix: 'pages:' },
+        logins: { store: () => redis({ url, timeout: '20s' }), prefix: 'logins:', ttl: '1d' },
       },
     })
     export const sessions = new Sessions({
@@ -506,7 +506,7 @@ describe('the module of the application', () => {
       `import { Cache } from '${url('core')}'
       import { redis } from '${url('redis')}'
       import { Sessions } from '${url('sessions')}'
-      const cache = new Cache(redis({ url: process.env.MY_REDIS }))
+      const cache = new Cache(redis({ url: process.env.MY_REDIS, timeout: '20s' }))
       export const sessions = new Sessions({
         cache, index: ({ userId }) => userId, indexSecret: '${indexSecret}'
       })`,

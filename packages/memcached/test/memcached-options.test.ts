@@ -134,7 +134,11 @@ test('rejects a memjs that lacks a required method, with a remedy', () => {
 
 test.runIf(hasIPv6)('connects to an IPv6 address', async () => {
   const server = await startMemcached({ args: ['-l', '::1'] })
-  const store = memcached({ servers: [`[::1]:${server.port}`] })
+  const store = memcached({
+    servers: [`[::1]:${server.port}`],
+    timeout: '5s',
+    connectTimeout: '5s',
+  })
   try {
     await store.set('k', 'v')
     expect(String(await store.get('k'))).toBe('v')

@@ -30,10 +30,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
+/** A handshake takes long on a busy machine. */
+const patient = { timeout: '20s', connectTimeout: '20s' } as const
+
 /** A host name and an IP address, as a configuration endpoint lists them. The certificate is for the host name. */
 const tlsNode = { host: 'cache.test', port: server.port, ip: '127.0.0.1' }
 
-const createTlsStore = () => memcached({ servers: [tlsNode], tls: { ca }, timeout: '5s' })
+const createTlsStore = () => memcached({ servers: [tlsNode], tls: { ca }, ...patient })
 const wait = async (ms: number) => sleep(ms)
 
 describe('TLS', () => {
@@ -41,7 +44,11 @@ describe('TLS', () => {
 })
 
 test('rejects a certificate for another host name', async () => {
-  const store = memcached({ servers: [{ ...tlsNode, host: 'other.test' }], tls: { ca } })
+  const store = memcached({
+    servers: [{ ...tlsNode, host: 'other.test' }],
+    tls: { ca },
+    ...patient,
+  })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/altnames|certificate/),
@@ -50,7 +57,7 @@ test('rejects a certificate for another host name', async () => {
 })
 
 test('rejects a self-signed certificate', async () => {
-  const store = memcached({ servers: [tlsNode], tls: true, timeout: '20s' })
+  const store = memcached({ servers: [tlsNode], tls: true, ...patient })
   await expect(store.get('k')).rejects.toMatchObject({
     code: 'ERR_CACHE_UNAVAILABLE',
     message: expect.stringMatching(/certificate/),
@@ -65,7 +72,7 @@ test.each([
 ])(
   'credentials with a space, %s and %s, are an error of the configuration in the text protocol',
   async (username, password) => {
-    const store = memcached({ servers: [textOnly.address], username, password, timeout: '20s' })
+    const store = memcached({ servers: [textOnly.address], username, password, ...patient })
     const error = await (async () => store.get('k'))().catch((reason) => reason)
     expect(error).toMatchObject({ code: 'ERR_CACHE_CONFIG' })
     expect(error.message).toContain('space')
@@ -76,11 +83,11 @@ test.each([
 
 test('authenticates in the text protocol', async () => {
   const servers = [textOnly.address]
-  const store = memcached({ servers, username: 'app', password: 'p@ss', timeout: '20s' })
+  const store = memcached({ servers, username: 'app', password: 'p@ss', ...patient })
   await store.set('k', 'v')
   expect(String(await store.get('k'))).toBe('v')
   await store.close()
-  const wrongPassword = memcached({ servers, username: 'app', password: 'wrong', timeout: '20s' })
+  const wrongPassword = memcached({ servers, username: 'app', password: 'wrong', ...patient })
   await expect(wrongPassword.get('k')).rejects.toMatchObject({
     message: expect.not.stringContaining('wrong'),
   })
@@ -96,9 +103,9 @@ test('authenticates with SASL', async () => {
   writeFileSync(join(configFolder, 'memcached.conf'), lines.join('\n'))
   const saslServer = await startMemcached({ args: ['-S'], env: { SASL_CONF_PATH: configFolder } })
   const servers = [saslServer.address]
-  const noCredentials = memcached({ servers, timeout: '20s' })
-  const wrongPassword = memcached({ servers, username: 'app', password: 'guess', timeout: '20s' })
-  const store = memcached({ servers, username: 'app', password: 'p@ss', timeout: '20s' })
+  const noCredentials = memcached({ servers, ...patient })
+  const wrongPassword = memcached({ servers, username: 'app', password: 'guess', ...patient })
+  const store = memcached({ servers, username: 'app', password: 'p@ss', ...patient })
   try {
     await expect(noCredentials.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
     await expect(wrongPassword.get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })

@@ -29,7 +29,8 @@ afterAll(async () => {
 })
 
 async function findingsOf(options: PostgresOptions = {}, holdsSessions = false) {
-  await using cache = new Cache(postgres({ url: server.url, maxConnections: 1, ...options }))
+  const own = { url: server.url, maxConnections: 1, timeout: '20s' } as const
+  await using cache = new Cache(postgres({ ...own, ...options }))
   const report = await checkBackend(cache, { holdsSessions })
   if (report === undefined) throw new Error('no diagnostics')
   const { servers, findings } = report

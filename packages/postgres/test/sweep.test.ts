@@ -163,7 +163,10 @@ describe('a table that is larger than maxBytes', () => {
 test('an interval of weeks is never longer than a timer can wait', async () => {
   vi.useFakeTimers()
   vi.spyOn(Math, 'random').mockReturnValue(0.9)
-  cleanups.push(async () => vi.useRealTimers(), async () => vi.restoreAllMocks())
+  cleanups.push(
+    async () => vi.useRealTimers(),
+    async () => vi.restoreAllMocks(),
+  )
   const run = vi.fn(async () => [undefined]) // Another process sweeps.
   const sweepIntervalMs = 24 * 86_400_000
   const options = { quotedTable: table, sweepIntervalMs, maxBytes: undefined }

@@ -181,7 +181,7 @@ test('credentials that a cluster rejects are not part of the error', async () =>
   const cluster = await startCluster()
   try {
     const clusterNodes = cluster.addresses.map(({ host, port }) => `${host}:${port}`)
-    store = redis({ clusterNodes, url: 'redis://app:hunter2@ignored' })
+    store = redis({ clusterNodes, url: 'redis://app:hunter2@ignored', timeout: '20s' })
     const error = await Promise.resolve(store.get('k')).catch((reason: unknown) => reason)
     expect(error).toMatchObject({
       code: 'ERR_CACHE_REJECTED',

@@ -40,6 +40,8 @@ function namedNode(name: string, address: string | undefined): string {
   return `${name}.cache.test|127.0.0.1|${address?.split(':')[1]}`
 }
 
+/** The machine may stop a server for longer than the default deadline. */
+const patient = { timeout: 20_000 }
 /** Its time stands still while the machine stops this process. */
 const stalls = new Stalls()
 
@@ -182,7 +184,8 @@ test.each(['stops', 'freezes'])(
     const store = memcached({ configurationEndpoint: healthyAddress })
     const { lists, stop } = recordLists(healthy)
     const keys = Array.from({ length: 100 }, (_, index) => `failure:${failure}:${index}`)
-    await store.setMany(keys.map((key) => [key, key] as const))
+    const items = keys.map((key) => [key, key] as const)
+    await vi.waitFor(() => store.setMany(items), patient)
     // An early poll starts at least a second after the last one.
     await sleep(1_000)
     if (failure === 'stops') await failing.stop()
@@ -191,7 +194,7 @@ test.each(['stops', 'freezes'])(
     healthy.scale(newNodes)
     while (lists.length < 2) await Promise.allSettled(keys.map((key) => store.get(key)))
     expect((lists[1]?.appliedAt ?? Infinity) - failedAt).toBeLessThan(2_000)
-    const found = await store.getMany(keys)
+    const found = await vi.waitFor(() => store.getMany(keys), patient)
     const missed = keys.filter((_, index) => found[index] === undefined)
     expect(missed).toEqual(movedKeys(keys, nodes, newNodes))
     stop()
@@ -201,7 +204,8 @@ test.each(['stops', 'freezes'])(
 )
 
 test('a plain memcached can take the place of the configuration endpoint', async () => {
-  const store = memcached({ configurationEndpoint: d as string })
+  const timeouts = { timeout: '5s', connectTimeout: '5s' } as const
+  const store = memcached({ configurationEndpoint: d as string, ...timeouts })
   await store.set('k', 'v')
   expect(String(await store.get('k'))).toBe('v')
   expect(store.nodes()).toMatchObject([{ host: '127.0.0.1', state: 'up' }])

@@ -72,7 +72,8 @@ test('fails with a remedy if the server does not support meta commands', async (
   )
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
-  const store = memcached({ servers: [`127.0.0.1:${port}`], protocol: 'meta' })
+  const timeouts = { timeout: '20s', connectTimeout: '20s' } as const
+  const store = memcached({ servers: [`127.0.0.1:${port}`], protocol: 'meta', ...timeouts })
   cleanups.push(
     () => store.close(),
     async () => server.close(),

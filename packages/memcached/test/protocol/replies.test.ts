@@ -131,18 +131,19 @@ test.each(['binary', 'meta'])(
   async (protocol) => {
     const script = `
       import { memcached } from '@stowage/memcached'
-      process.on('uncaughtException', () => {})
-      const store = memcached({ servers: ['${server.address}'], protocol: '${protocol}' })
+      const timeouts = { timeout: '20s', connectTimeout: '20s' }
+      const store = memcached({ servers: ['${server.address}'], protocol: '${protocol}', ...timeouts })
       await store.set('large', 'x'.repeat(40_000))
       await store.set('small', 'fine')
       const values = []
       const wrong = []
       for (let i = 0; i < 5; i++) {
+        const thrown = new Promise((resolve) => process.once('uncaughtException', resolve))
         store.get('large').then((value) => {
           values.push(value)
           process.nextTick(() => { throw new Error('of the application') })
         })
-        await new Promise((resolve) => setTimeout(resolve, 30))
+        await thrown
         const small = String(await store.get('small').catch((error) => error.code))
         if (small !== 'fine') wrong.push(small)
       }
