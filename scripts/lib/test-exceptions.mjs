@@ -12,8 +12,6 @@ const isSubject = 'Its texts are input of the checker.'
 
 /** Files with an upper bound on elapsed time. */
 const duration = {
-  'packages/core/test/failover/settling.test.ts':
-    'The bound grows with the time that has passed: a number of calls per second.',
   'packages/dynamodb/test/requests.test.ts':
     'The bound grows with the time that has passed: a number of retries per second.',
   'packages/dynamodb/test/server-clock.test.ts':
@@ -33,7 +31,6 @@ const sleep = {
   'packages/core/test/calls/watchdog.test.ts':
     'A watchdog counts its own ticks, so that a machine that stops the process delays both.',
   'packages/core/test/collections/collection.test.ts': proceeds,
-  'packages/core/test/failover/settling.test.ts': nothing,
   'packages/core/test/generations/generation-races.test.ts': proceeds,
   'packages/core/test/generations/generations.test.ts': slowCall,
   'packages/core/test/limits/limits.test.ts': slowCall,
@@ -63,7 +60,6 @@ const sleep = {
   'packages/memcached/test/nodes/failover.test.ts': nothing,
   'packages/memcached/test/nodes/faults.test.ts': proceeds,
   'packages/memcached/test/prefix.test.ts': passes,
-  'packages/memcached/test/protocol/replies.test.ts': nothing,
   'packages/redis/test/faults.test.ts': pace,
   'packages/redis/test/topology/cluster.full.test.ts': pace,
   'packages/redis/test/topology/cluster.test.ts': pace,

@@ -516,7 +516,7 @@ describe('a chain of stores', () => {
     const alone = failover([a.store])
     expect(alone.primary).toBe(a.store)
     expect(() => failover([] as never)).toThrow('at least one store')
-    const entries = { name: 'entries', payload: 'entry' } as never
+    const { store: entries } = side('entries', { payload: 'entry' })
     expect(() => failover([a.store, entries])).toThrow('entries stores entries by reference')
   })
 
