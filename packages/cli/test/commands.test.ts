@@ -654,4 +654,4 @@ test('no command prints a secret or the id of a session', async () => {
     expect((stdout + stderr).length, name).toBeGreaterThan(0)
     for (const secret of secrets) expect(stdout + stderr, name).not.toContain(secret)
   }
-}, 60_000)
+})

@@ -203,7 +203,7 @@ describe.each(transports)('requests (%s)', (transport) => {
   })
 
   test('that are throttled are retried until the deadline, alone and in a batch', async () => {
-    const store = storeWith({ timeout: '2s' })
+    const store = storeWith({ timeout: '4s', requestTimeout: '4s' })
     const keys = Array.from({ length: 250 }, (_, index) => `k${index}`)
     for (const read of [() => store.get('a'), () => store.getMany(keys)]) {
       let requests = 0
@@ -212,14 +212,14 @@ describe.each(transports)('requests (%s)', (transport) => {
         return exception('ThrottlingException', 'Rate exceeded')
       }
       // The delays before four retries add up to 750 ms at most.
-      expect(await runningTimeOf(read)).toBeLessThan(3_500)
+      expect(await runningTimeOf(read)).toBeLessThan(5_500)
       expect(requests).toBeGreaterThan(4)
     }
   })
 
   test('that are throttled at first succeed within the deadline', async () => {
     // The delays before six retries add up to 2,550 ms at most.
-    const store = storeWith({ timeout: '20s' })
+    const store = storeWith(patient)
     let rejected = 0
     server.decide = () => (rejected++ < 6 ? exception('ThrottlingException') : undefined)
     expect(await store.get('a')).toBeUndefined()
@@ -238,7 +238,7 @@ describe.each(transports)('requests (%s)', (transport) => {
   })
 
   test('whose connection is reset are retried where that is safe', async () => {
-    const store = storeWith()
+    const store = storeWith(patient)
     await store.set('n', '1')
     let resets = 0
     server.decide = () => (resets++ < 1 ? 'reset' : undefined)
