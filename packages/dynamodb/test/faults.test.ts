@@ -93,7 +93,7 @@ describe('batches of 1000 keys', () => {
   })
 
   test('report unprocessed items at the deadline', async () => {
-    const shortTimeout = dynamodb({ ...options, endpoint: server.url, timeout: '1s' })
+    const shortTimeout = dynamodb({ ...options, endpoint: server.url, timeout: '3s' })
     server.decide = (_, { RequestItems }) => ({ body: { UnprocessedItems: RequestItems } })
     await expect(shortTimeout.setMany(entries.slice(0, 20))).rejects.toMatchObject({
       code: 'ERR_CACHE_REJECTED',
@@ -104,7 +104,7 @@ describe('batches of 1000 keys', () => {
   })
 
   test('report unprocessed items if nothing replies to the request for the rest', async () => {
-    const timeouts = { timeout: '1s', requestTimeout: '10s' } as const
+    const timeouts = { timeout: '3s', requestTimeout: '10s' } as const
     const shortTimeout = dynamodb({ ...options, ...timeouts, endpoint: server.url })
     let requests = 0
     server.decide = (_, { RequestItems }) =>
