@@ -84,6 +84,24 @@ describe('migrateFrom', () => {
     expect(await sessions.read('id')).toBeUndefined()
   })
 
+  test.each(['has the same keys', 'is unreachable'])(
+    'a session gets another id although the cache that it may have been moved from %s',
+    async (problem) => {
+      const { create, createCache, clock } = setup()
+      const cache = createCache()
+      const until = new Date(clock.now() + 86_400_000)
+      const migrateFrom = { cache, keys: 'digests', until } as const
+      const sessions = create({ rotation: true, migrateFrom })
+      await sessions.create('id', { user: 'ada' })
+      const session = await readExisting(sessions)
+      if (problem === 'is unreachable') {
+        cache.snapshot = () => Promise.reject(new CacheError('ERR_CACHE_UNAVAILABLE', 'down'))
+      }
+      expect(await sessions.rotate('id', 'new id', session)).toBe('rotated')
+      expect(await sessions.read('new id')).toEqual({ user: 'ada' })
+    },
+  )
+
   test('keys does not contain sessions that have ended', async () => {
     const { one } = oldSessions()
     await one.create('id', {})

@@ -107,8 +107,6 @@ export class SessionWriter {
       if (seen === undefined || seen === 'ended') return this.#drop(target, 'ended')
       if (isOther(baseline, seen.stored)) return this.#drop(target, 'ended')
       if (seen.key !== key || seen.isOld) return 'unchanged'
-      // A process that ended while it moved the session has left a copy there, which this id would lead to again.
-      await this.#deleteOld(target.id)
       const next = await this.#rotateTo(newKey, seen, graceMs)
       if (next === undefined) {
         seen = await this.#reader.readToWrite(key, target.id)
@@ -117,6 +115,9 @@ export class SessionWriter {
       queue.last = next
       baseline.rotate(next)
       this.#context.anonymous?.remove(key)
+      // A process that ended while it moved the session has left a copy there, to which this id would lead again. The session
+      // has its other id even if that fails.
+      await this.#deleteOld(target.id).catch(() => {})
       await this.#bound(newKey, next.stored)
       return 'rotated'
     })
