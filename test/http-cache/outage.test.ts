@@ -44,6 +44,7 @@ describe.each(Object.keys(forms) as (keyof typeof forms)[])('%s', (form) => {
       const { get } = await serve(app)
       // A request does not wait longer than its deadline for the connection, and for the reply of a busy machine.
       await expect.poll(async () => (await get('/p')).cache).toMatch(/^hit/)
+      expect((await get('/p')).body).toMatch(/^call \d+$/)
       if (how === 'frozen') proxy.mute(true)
       else await proxy.stop()
       const stalls = new Stalls()
