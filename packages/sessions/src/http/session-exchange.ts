@@ -131,6 +131,8 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
   }
 
   async regenerate(keep: readonly string[], isReported: boolean): Promise<void> {
+    // An earlier call may have to take back what this one would keep.
+    while (this.#keeping !== undefined) await this.#keeping
     const before = this.#session
     const stored = unchangedKeys(before, this.#before?.body, keep)
     const exists = stored.length === 0 ? undefined : this.#exists()
@@ -286,7 +288,7 @@ export class SessionExchange implements SessionActions, Hold, PropertySource {
           'copy of Express responds. Respond in the callback of regenerate, or mount that application: app.use(inner).',
       )
     }
-    return this.#keeping.then(() => this.#commitNow())
+    return this.#keeping.then(() => this.commit())
   }
 
   #commitNow(): Promise<void> | undefined {

@@ -326,6 +326,25 @@ describe('on a server of node:http', () => {
       expect(cookie()).not.toBe(stolen)
     })
 
+    test('regenerate keeps nothing if it is called again before the first call has finished', async () => {
+      const store = createSessions()
+      const { get } = await serve(
+        async (request, response) => {
+          if (request.url === '/fill') request.session.user = 'ada'
+          if (request.url === '/renew') {
+            await store.clear()
+            request.session.regenerate({ keep: ['user'] })
+            request.session.regenerate({ keep: ['user'] })
+          }
+          response.end(JSON.stringify({ user: request.session.user }))
+        },
+        { store },
+      )
+      await get('/fill')
+      await get('/renew')
+      expect(await get()).toMatchObject({ text: '{}' })
+    })
+
     test('regenerate ends the session, whatever the values of the keys to keep are', async () => {
       const { get } = await serve(async (request, response) => {
         const { session } = request
