@@ -25,7 +25,10 @@ export interface SentinelOptions {
   readonly sentinels?: number
   /** @default 2 */
   readonly quorum?: number
-  /** `down-after-milliseconds`. @default 1_000 */
+  /**
+   * `down-after-milliseconds`. A Sentinel sends a PING each second at most: with less than two seconds, it replaces a new
+   * primary that has not replied at once. @default 3_000
+   */
   readonly downAfterMs?: number
   /** `failover-timeout`. @default 3_000 */
   readonly failoverTimeoutMs?: number
@@ -58,7 +61,7 @@ export function startSentinels(options: SentinelOptions): Promise<Sentinels> {
 }
 
 function configurationFor(name: string, options: SentinelOptions): string {
-  const { replicated, quorum = 2, downAfterMs = 1_000, failoverTimeoutMs = 3_000 } = options
+  const { replicated, quorum = 2, downAfterMs = 3_000, failoverTimeoutMs = 3_000 } = options
   return `sentinel monitor ${name} ${host} ${replicated.primary.port} ${quorum}
 sentinel down-after-milliseconds ${name} ${downAfterMs}
 sentinel failover-timeout ${name} ${failoverTimeoutMs}
