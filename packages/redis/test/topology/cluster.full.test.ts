@@ -65,7 +65,7 @@ describe('a master that is killed', () => {
   })
 
   test('is replaced: no call hangs, each failed call rejects, and its keys can be written again', async () => {
-    const cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
+    const cluster = await startCluster({ replicasPerPrimary: 1 })
     try {
       const store = createStore(cluster, { timeout: '300ms' })
       const keys = Array.from({ length: 30 }, (_, i) => `key ${i}`)

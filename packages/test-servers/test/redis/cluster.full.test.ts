@@ -8,7 +8,7 @@ const roleOf = async (port: number) => ((await command(port, 'ROLE')) as string[
 describe('a cluster', () => {
   let cluster: Cluster
   beforeAll(async () => {
-    cluster = await startCluster({ replicasPerPrimary: 1, nodeTimeoutMs: 1_000 })
+    cluster = await startCluster({ replicasPerPrimary: 1 })
   })
   afterAll(() => cluster?.stop())
 
