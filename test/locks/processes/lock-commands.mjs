@@ -55,7 +55,7 @@ export function lockCommands(cacheOf) {
     /** Runs calls in the slots of a concurrency limit. @param {any} request */
     useSlots: async ({ prefix, name, options, calls, holdMs, port }) => {
       const limit = cacheOf(prefix).concurrency(name, options)
-      const use = () => limit.run(() => useSlot(port, name, holdMs), { wait: '2m' })
+      const use = () => limit.run(() => useSlot(port, options.limit, holdMs), { wait: '2m' })
       await Promise.all(Array.from({ length: calls }, use))
     },
 
@@ -100,12 +100,12 @@ async function useResource(port, name, holdMs, { signal, fence }) {
   return { number, stallMs: stalls.maxMs }
 }
 
-/** @param {number} port @param {string} name @param {number} holdMs */
-async function useSlot(port, name, holdMs) {
+/** @param {number} port @param {number} limit @param {number} holdMs */
+async function useSlot(port, limit, holdMs) {
   const resource = await Resource.connect(port)
-  await resource.send({ action: 'enter slot', name })
+  await resource.send({ action: 'enter slot', limit })
   await sleep(holdMs)
-  await resource.send({ action: 'leave slot', name })
+  await resource.send({ action: 'leave slot' })
   resource.close()
 }
 

@@ -19,12 +19,17 @@ export class Resource {
   mostSlots = 0
   #slots = 0
   #highest = 0
+  #useAllSlots = () => {}
+  /** @type {Promise<void>} */
+  #allSlotsUsed = new Promise((resolve) => {
+    this.#useAllSlots = resolve
+  })
   #server = createServer((socket) => {
     const lines = createInterface({ input: socket })
     // A process that was killed resets its connection, which the interface reports as well.
     for (const emitter of [socket, lines]) emitter.on('error', () => {})
-    lines.on('line', (line) => {
-      this.#receive(JSON.parse(line))
+    lines.on('line', async (line) => {
+      await this.#receive(JSON.parse(line))
       socket.write('done\n')
     })
   })
@@ -44,13 +49,20 @@ export class Resource {
     this.#server.close()
   }
 
-  /** @param {{ action: string, pid: number, number: number }} message */
-  #receive({ action, pid, number }) {
-    if (action === 'enter slot') this.mostSlots = Math.max(this.mostSlots, ++this.#slots)
-    else if (action === 'leave slot') this.#slots--
+  /** @param {{ action: string, pid: number, number: number, limit: number }} message */
+  #receive({ action, pid, number, limit }) {
+    if (action === 'enter slot') return this.#enterSlot(limit)
+    if (action === 'leave slot') this.#slots--
     else if (action === 'enter') this.#enter(pid, number)
     else if (number < this.#highest) this.refused.push(number)
     else if (action === 'leave') this.inside = undefined
+  }
+
+  /** Nobody goes on before all slots have been in use once, however slow the processes are. @param {number} limit */
+  #enterSlot(limit) {
+    this.mostSlots = Math.max(this.mostSlots, ++this.#slots)
+    if (this.mostSlots >= limit) this.#useAllSlots()
+    return this.#allSlotsUsed
   }
 
   /** @param {number} pid @param {number} number */
