@@ -10,12 +10,12 @@ function problems(...lines: string[]): string[] {
   return problemsIn('packages/a/test', lines)
 }
 
-function problemsIn(parent: string, lines: string[]): string[] {
+function problemsIn(parent: string, lines: string[], name = 'a.test.ts'): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'stowage-tests-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, parent), { recursive: true })
-  writeFileSync(join(folder, parent, 'a.test.ts'), lines.join('\n'))
-  return chanceProblems(folder).map((problem) => problem.replace(/.*a\.test\.ts:(\d+ \w+).*/, '$1'))
+  writeFileSync(join(folder, parent, name), lines.join('\n'))
+  return chanceProblems(folder).map((problem) => problem.replace(/.*\.ts:(\d+ \w+).*/, '$1'))
 }
 
 test('accepts the tests as they are', () => {
@@ -63,6 +63,16 @@ test.each([
   ['await new Promise((resolve) => setTimeout(resolve, 20))'],
 ])('refuses a sleep: %s', (line) => {
   expect(problems(line)).toEqual(['1 sleeps'])
+})
+
+test.each([
+  ['afterEach(async () => {'],
+  ['beforeAll(start)'],
+  ['vi.setConfig({ testTimeout: 900_000 })'],
+])('refuses for a module what only its first file would get: %s', (line) => {
+  expect(problemsIn('packages/a/test', [line], 'helpers.ts')).toEqual(['1 has'])
+  expect(problemsIn('packages/a/test', [`  ${line}`], 'helpers.ts')).toEqual([])
+  expect(problems(line)).toEqual([])
 })
 
 test.each([

@@ -120,4 +120,7 @@ const pattern = {
   'test/check-tests.test.ts': isSubject,
 }
 
-export const exceptions = { duration, sleep, wait, leftOut, pattern }
+/** Modules with hooks or settings of all files. */
+const shared = { 'test/setup/each-file.ts': 'Vitest runs it for each file.' }
+
+export const exceptions = { duration, sleep, wait, leftOut, pattern, shared }

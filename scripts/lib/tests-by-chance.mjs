@@ -1,5 +1,6 @@
 // Finds what makes a test pass or fail by chance: an expectation about elapsed time, a sleep that waits for something to
-// happen, a wait that ends after a second, tests that are left out, and a comparison that is always met.
+// happen, a wait that ends after a second, tests that are left out, a comparison that is always met, and a hook that only the
+// first file of a process has.
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { filesIn } from './files.mjs'
@@ -13,6 +14,8 @@ const remedies = {
     'sleeps. Wait for an event, or poll for the condition: a test must also pass if its sleeps take seconds longer.',
   wait: 'waits for a second at most. Use expect.poll, or give vi.waitFor a timeout.',
   leftOut: 'leaves tests out, or runs only some.',
+  shared:
+    'has a hook or a setting that only the first file of a process gets: such a module is executed once. Export a function that each file calls.',
   pattern:
     'accepts any text: toMatchObject compares the fields of a regular expression, which has none. Use expect.stringMatching.',
 }
@@ -23,7 +26,7 @@ const difference = /\b(?:Date|performance)\.now\(\)\s*-|-\s*(?:Date|performance)
 export function chanceProblems(root) {
   const found = testFiles(root).flatMap((file) => {
     const path = relative(root, file)
-    return problemsIn(readFileSync(file, 'utf8')).map((problem) => ({ path, ...problem }))
+    return problemsIn(readFileSync(file, 'utf8'), path).map((problem) => ({ path, ...problem }))
   })
   const isListed = ({ kind, path }) => exceptions[kind][path] !== undefined
   const wrong = found
@@ -55,12 +58,13 @@ function isTest(path) {
   )
 }
 
-function problemsIn(text) {
+function problemsIn(text, path) {
   const lines = text
     .replace(/\/\*[\s\S]*?\*\//g, blank)
     .replace(/(^|\s)\/\/.*$/gm, blank)
     .split('\n')
   const durations = durationsIn(lines)
+  const isModule = !path.includes('.test.')
   return lines.flatMap((code, index) => {
     const line = index + 1
     const kinds = []
@@ -68,6 +72,7 @@ function problemsIn(text) {
     if (isSleep(code) && !isPoll(lines, index)) kinds.push('sleep')
     if (isShortWait(lines, index)) kinds.push('wait')
     if (leavesOut(code)) kinds.push('leftOut')
+    if (isModule && isForOneFile(code)) kinds.push('shared')
     if (matchesPattern(lines, index)) kinds.push('pattern')
     return kinds.map((kind) => ({ line, kind }))
   })
@@ -184,4 +189,8 @@ function leavesOut(code) {
       code,
     ) || /async \(\{[^}]*\bskip\b[^}]*\}\)|\bctx\.skip\(/.test(code)
   )
+}
+
+function isForOneFile(code) {
+  return /^(?:(?:before|after)(?:All|Each)|vi\.setConfig)\(/.test(code)
 }

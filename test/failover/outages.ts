@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Stalls } from '@stowage/test-servers'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import { machineTime } from '../remember/processes/machine-time.mjs'
 import { type Backend, backends, deadlineMs, type StoreJob } from './backends.ts'
 import { Fleet, type Log } from './processes/fleet.mjs'
@@ -8,8 +8,8 @@ import { durationsIn, findProblems, rateOf } from './processes/judge.mjs'
 
 /** The return of a store to all processes alone may take more than a minute on a slow machine. */
 const returnMs = 100_000
-// For several attempts.
-vi.setConfig({ testTimeout: 900_000 })
+/** Of a test: for several attempts. A module that files share cannot set it for each of them. */
+export const timeout = 900_000
 
 const processes = 4
 const outageMs = 3_000

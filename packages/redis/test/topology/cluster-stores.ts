@@ -1,8 +1,7 @@
 import { redis } from '@stowage/redis'
 import type { Cluster } from '@stowage/test-servers'
-import { afterEach } from 'vitest'
 
-/** The stores that are closed after the test. */
+/** What `closeStores` closes. */
 export const stores: ReturnType<typeof redis>[] = []
 
 export function createStore({ addresses }: Cluster, options: Parameters<typeof redis>[0] = {}) {
@@ -14,6 +13,7 @@ export function createStore({ addresses }: Cluster, options: Parameters<typeof r
   return store
 }
 
-afterEach(async () => {
+/** Call it after each test. */
+export async function closeStores(): Promise<void> {
   await Promise.all(stores.splice(0).map((store) => store.close()))
-})
+}

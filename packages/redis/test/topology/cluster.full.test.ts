@@ -3,9 +3,11 @@ import { CacheError } from '@stowage/core'
 import { BatchError } from '@stowage/core/driver'
 import { startCluster } from '@stowage/test-servers'
 import slotOf from 'cluster-key-slot'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { waitUntilServed } from '../helpers.ts'
-import { createStore } from './cluster-stores.ts'
+import { closeStores, createStore } from './cluster-stores.ts'
+
+afterEach(closeStores)
 
 describe('a master that is killed', () => {
   test('has replicas that serve its keys until one of them is promoted', async () => {

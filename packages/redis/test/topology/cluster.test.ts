@@ -12,9 +12,11 @@ import {
 import { conform } from '@stowage/testing'
 import slotOf from 'cluster-key-slot'
 import { Cluster as ClusterClient } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { countReads, waitUntil, waitUntilSucceeds } from '../helpers.ts'
-import { createStore, stores } from './cluster-stores.ts'
+import { closeStores, createStore, stores } from './cluster-stores.ts'
+
+afterEach(closeStores)
 
 describe('three masters', () => {
   let cluster: Cluster
