@@ -103,7 +103,7 @@ const leftOut = {
   'packages/cli/test/program.test.ts':
     'The program that starts a terminal has other options elsewhere.',
   'packages/lmdb/test/library.test.ts': needsRoot,
-  'packages/lmdb/test/stopped-writer.test.ts': 'Only Linux tells whether a process is stopped.',
+  'packages/lmdb/test/stopped-process.test.ts': 'Only Linux tells whether a process is stopped.',
   'packages/lmdb/test/trouble.test.ts': needsRoot,
   'packages/memcached/test/discovery/discovery.test.ts': needsIPv6,
   'packages/memcached/test/memcached-options.test.ts': needsIPv6,

@@ -49,10 +49,22 @@ export class BusyError extends Error {
   }
 }
 
+/** Another process or thread was stopped while it read, so that the file would grow with each write. */
+export class HeldSnapshotError extends Error {
+  override readonly name: string = 'HeldSnapshotError'
+  readonly pid: number
+
+  constructor(pid: number) {
+    super('Another process keeps a snapshot')
+    this.pid = pid
+  }
+}
+
 /** Converts an error of the library or of the file system. */
 export function translate(error: unknown, operation: string, key?: string): CacheError {
   if (CacheError.is(error)) return error
   if (error instanceof BusyError) return timedOut(operation, error, key)
+  if (error instanceof HeldSnapshotError) return held(operation, error, key)
   const { code, errno, message } = error as { code?: unknown; errno?: number; message?: string }
   if (isDamage(error)) return damaged(operation, error, key)
   const known = reasons.get(code) ?? reasons.get(errno === undefined ? undefined : -errno)
@@ -80,6 +92,15 @@ function timedOut(operation: string, cause: BusyError, key: string | undefined):
     'ERR_CACHE_TIMEOUT',
     `lmdb ${operation} failed: ${owner} did not end its write within the timeout. If it is stopped, continue it ` +
       '(SIGCONT) or kill it.',
+    { store: 'lmdb', operation, key, cause },
+  )
+}
+
+function held(operation: string, cause: HeldSnapshotError, key: string | undefined): CacheError {
+  return new CacheError(
+    'ERR_CACHE_UNAVAILABLE',
+    `lmdb ${operation} failed: process ${cause.pid} was stopped while it read, and the file would grow until that ends. ` +
+      'Continue it (SIGCONT) or kill it.',
     { store: 'lmdb', operation, key, cause },
   )
 }

@@ -17,7 +17,10 @@ export const pageBytes = 4096
 const commitFlags = 2
 /** Reader slots: one per store of a process or thread. */
 const maxReaders = 1_000
-/** More than the file can need, so that the memory map never has to be moved. It takes address space only. */
+/**
+ * More than the file needs, so that the memory map is not moved. It takes address space only. The library would move it instead of
+ * refusing to write: see `isOversized`.
+ */
 const mapFactor = 2
 const spareBytes = 64 * 1024 * 1024
 
@@ -46,6 +49,13 @@ const keyEncoder = {
 const textKeys = { encoding: 'binary', keyEncoder } as const
 const binaryKeys = { encoding: 'binary', keyEncoding: 'binary' } as const
 
+/** What a process sees that reads at the moment, or that was stopped as it read. */
+export interface HeldSnapshot {
+  readonly pid: number
+  /** The same for as long as the process reads it. */
+  readonly id: string
+}
+
 export interface EnvironmentOptions {
   /** Guards all writes. The constructor must be called in it. */
   readonly gate: Gate
@@ -73,12 +83,14 @@ export class Environment {
   readonly #resetSnapshot: (address: number) => void
   readonly #file: string
   readonly #inode: number
+  readonly #mapBytes: number
 
   /** Opens the file, or creates it. @throws the error of the library if it is damaged */
   constructor({ gate, path, maxBytes, noSync }: EnvironmentOptions) {
     this.#gate = gate
     const { open, nativeAddon } = loadLibrary()
     this.#file = join(path, 'data.mdb')
+    this.#mapBytes = maxBytes * mapFactor + spareBytes
     this.#root = open({
       path,
       // Otherwise, a path with a dot in its last name would be that of a file.
@@ -86,7 +98,7 @@ export class Environment {
       encoding: 'binary',
       keyEncoder,
       pageSize: pageBytes,
-      mapSize: maxBytes * mapFactor + spareBytes,
+      mapSize: this.#mapBytes,
       maxReaders,
       permissionsMode: 0o600,
       noSync,
@@ -149,6 +161,18 @@ export class Environment {
       pagesOf(table.getStats()),
     )
     return tables.reduce((sum, pages) => sum + pages)
+  }
+
+  /** Whether the file is larger than its items and the pages that transactions replace can make it. */
+  isOversized(): boolean {
+    return this.#root.getStats().lastPageNumber * pageBytes > this.#mapBytes
+  }
+
+  /** The oldest snapshot that a process reads. Pages that have been freed since are not used again until it ends. */
+  oldestSnapshot(): HeldSnapshot | undefined {
+    const lines = [...this.#root.readerList().matchAll(/^ *(\d+) +\S+ +(\d+)$/gm)]
+    const [oldest] = lines.sort(([, , a], [, , b]) => Number(a) - Number(b))
+    return oldest && { pid: Number(oldest[1]), id: oldest[0] }
   }
 
   /** Removes the reader slots of processes that were killed. */

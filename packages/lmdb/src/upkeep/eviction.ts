@@ -1,5 +1,6 @@
 import { type Environment, pageBytes } from '../file/environment.ts'
 import type { ItemTable } from '../items/item-table.ts'
+import type { GrowthLimit } from './growth-limit.ts'
 
 const handKey = 'eviction hand'
 const step = 64
@@ -20,14 +21,16 @@ const pagesPerWrite = 0.25
 export class Eviction {
   readonly #environment: Environment
   readonly #items: ItemTable
+  readonly #growth: GrowthLimit
   readonly #highPages: number
   readonly #lowPages: number
   #usedPages = 0
   #pagesUntilCount = 0
 
-  constructor(environment: Environment, items: ItemTable, maxBytes: number) {
+  constructor(environment: Environment, items: ItemTable, growth: GrowthLimit, maxBytes: number) {
     this.#environment = environment
     this.#items = items
+    this.#growth = growth
     this.#highPages = Math.floor((maxBytes * highShare) / pageBytes)
     this.#lowPages = Math.floor((maxBytes * lowShare) / pageBytes)
   }
@@ -37,10 +40,15 @@ export class Eviction {
     return this.#usedPages > this.#highPages / 2
   }
 
-  /** Evicts items if necessary. Call it at the end of a write transaction. */
+  /**
+   * Evicts items if necessary. Call it at the end of a write transaction.
+   *
+   * @throws HeldSnapshotError if the pages of evicted items could not be used again
+   */
   makeRoom(writtenBytes: number, now: number): void {
     this.#pagesUntilCount -= writtenBytes / pageBytes + pagesPerWrite
     if (this.#pagesUntilCount > 0) return
+    this.#growth.check()
     this.#count()
     if (this.#usedPages > this.#highPages) this.#evict(now)
     const free = Math.max(0, this.#highPages - this.#usedPages)

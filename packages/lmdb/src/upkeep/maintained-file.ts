@@ -7,6 +7,7 @@ import { StateFile } from '../opening/file-state.ts'
 import { openFile, setAside } from '../opening/open-file.ts'
 import { MachineClock } from '../time/machine-clock.ts'
 import { Eviction } from './eviction.ts'
+import { GrowthLimit } from './growth-limit.ts'
 import { Sweeper } from './sweeper.ts'
 
 /** A transaction that has written more is committed before the next write, because its pages are needed twice. */
@@ -24,6 +25,7 @@ export class MaintainedFile {
   readonly items: ItemTable
   readonly #options: ResolvedLmdbOptions
   readonly #environment: Environment
+  readonly #growth: GrowthLimit
   readonly #eviction: Eviction
   readonly #sweeper: Sweeper
   readonly #recentUse: RecentUse
@@ -45,7 +47,8 @@ export class MaintainedFile {
     this.#now = () => clock.now()
     this.#environment = environment
     this.items = new ItemTable(this.#environment)
-    this.#eviction = new Eviction(this.#environment, this.items, options.maxBytes)
+    this.#growth = new GrowthLimit(environment, options.timeoutMs)
+    this.#eviction = new Eviction(environment, this.items, this.#growth, options.maxBytes)
     this.#recentUse = new RecentUse((keys) => this.#guard(listener, () => this.#markUsed(keys)))
     this.#sweeper = new Sweeper({
       environment: this.#environment,
@@ -84,6 +87,7 @@ export class MaintainedFile {
   transact<T>(work: () => T): T {
     try {
       return this.#environment.transact(() => {
+        this.#growth.checkAgain()
         const result = work()
         this.#countWrites()
         this.#eviction.makeRoom(this.#writtenBytes, this.#now())
