@@ -50,9 +50,14 @@ export interface ActiveLoad {
 export class ActiveLoads {
   readonly #loads = new Set<ActiveLoad>()
   readonly #background = new Set<Promise<void>>()
+  #closing: { readonly reason: unknown } | undefined
 
+  /** Call it before the load begins. If `close()` was called before, the load is aborted as soon as it has begun. */
   add(load: ActiveLoad): void {
     this.#loads.add(load)
+    const closing = this.#closing
+    if (closing !== undefined)
+      queueMicrotask(() => this.#loads.has(load) && load.abort(closing.reason))
   }
 
   remove(load: ActiveLoad): void {
@@ -86,6 +91,7 @@ export class ActiveLoads {
 
   /** Aborts all loads, ends their claims, and waits for those in the background. */
   async close(reason: unknown): Promise<void> {
+    this.#closing = { reason }
     const loads = [...this.#loads]
     for (const load of loads) load.abort(reason)
     const ends = loads.map((load) => load.endClaim?.())

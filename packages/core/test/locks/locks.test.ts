@@ -177,6 +177,30 @@ test('close() aborts work under a lock, and waits for it', async () => {
   expect(ended).toEqual(['work', 'close'])
 })
 
+test('close() aborts work whose lock is acquired meanwhile', async () => {
+  const { backend } = twoProcesses()
+  const [adding, mayAdd] = [gate(), gate()]
+  const store = wrapStore(backend, async (operation, call) => {
+    if (operation !== 'add') return call()
+    adding.open()
+    await mayAdd.opened
+    return call()
+  })
+  const cache = new Cache(store)
+  const running = cache.lock('report').run(
+    ({ signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+      }),
+  )
+  const rejected = expect(running).rejects.toMatchObject({ code: 'ERR_CACHE_CLOSED' })
+  await adding.opened
+  const closed = cache.close()
+  mayAdd.open()
+  await rejected
+  await closed
+})
+
 test('publishes what happens to a lock', async () => {
   const { a } = twoProcesses({ name: 'main' })
   const events: LockEvent[] = []

@@ -242,6 +242,17 @@ describe('close() during a load', () => {
     expect(await result).toMatchObject({ item: '"value"' })
   })
 
+  test('aborts the signal of one that begins later, for a call in flight', async () => {
+    const { job, run } = setUp({
+      load: ({ signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason))
+        }),
+    })
+    await job.cache.activeLoads.close('closed')
+    await expect(run()).rejects.toBe('closed')
+  })
+
   test('ends one in the background', async () => {
     const { job, run, calls } = setUp({ load: () => new Promise(() => {}), isBackground: true })
     const rejected = expect(run()).rejects.toBe('closed')
