@@ -73,6 +73,17 @@ export function cacheOver(cache: Cache, replace: (backend: CacheBackend) => Cach
 }
 
 /**
+ * Returns the time of the backend in epoch milliseconds, which all processes share even if their own clocks differ. It is that of
+ * this process if the backend has no clock, or has not replied yet. Never rejects.
+ *
+ * @example
+ * const until = (await backendTime(cache)) + 30_000
+ */
+export function backendTime(cache: Cache): Promise<number> {
+  return partsOf(cache).root.time.estimate()
+}
+
+/**
  * Whether the backend can list its keys, so that `cache.keys()` works.
  *
  * @example

@@ -6,6 +6,7 @@
 // Parts of a cache
 
 export {
+  backendTime,
   type CacheBackend,
   cacheOver,
   canListKeys,

@@ -21,6 +21,16 @@ async function read(sessions: Sessions<Session>, id: string): Promise<Session> {
   return (await sessions.read(id)) as Session
 }
 
+/** The cache of a process whose clock is fast. */
+function cacheWith(store: CacheStore, clock: ManualClock, fastBy = 0): Cache {
+  const fast = {
+    now: () => clock.now() + fastBy,
+    monotonic: () => clock.monotonic(),
+    sleep: clock.sleep.bind(clock),
+  }
+  return new Cache(store, { prefix: 'session:', ttl: '1d', clock: fast })
+}
+
 /** The keys of the lists of users, which exist as long as they are not empty. */
 async function listedKeys(cache: Cache): Promise<string[]> {
   const kept: string[] = []
@@ -43,6 +53,21 @@ describe.each([
     expect(await sessions.read(old)).toBeUndefined()
     expect(await sessions.read(renewed)).toEqual({ user: 'ada' })
   })
+
+  test.each([120_000, -120_000])(
+    'the old id leads to the session for as long in a process whose clock is fast by %i ms',
+    async (fastBy) => {
+      const clock = new ManualClock()
+      const store = Object.assign(memory({ clock }), { time: () => clock.now() })
+      const { sessions } = create({ ...options, cache: cacheWith(store, clock) })
+      const others = create({ ...options, cache: cacheWith(store, clock, fastBy) }).sessions
+      await sessions.create(old, { user: 'ada' })
+      await sessions.rotate(old, renewed, await read(sessions, old), '20s')
+      expect(await others.read(old)).toEqual({ user: 'ada' })
+      await clock.advance(20_001)
+      expect(await others.read(old)).toBeUndefined()
+    },
+  )
 
   test('the store contains the data once', async () => {
     const { sessions, cache } = create(options)

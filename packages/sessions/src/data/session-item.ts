@@ -299,8 +299,8 @@ const rotatedStamp = 'moved'
 
 /**
  * What an old id leads to after a rotation: the key of the session, and nothing of the session itself. It can be read until
- * `until`, in epoch milliseconds. It exists longer, so that a slow request that has read the session before finds it to end
- * it.
+ * `until`, in epoch milliseconds by the clock of the backend. It exists longer, so that a slow request that has read the session
+ * before finds it to end it.
  */
 export function pointerTo(key: string, until: number): Readonly<Record<string, unknown>> {
   return { [stampKey]: [rotatedStamp, key, Math.floor(until)] }

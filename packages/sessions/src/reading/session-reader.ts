@@ -1,4 +1,5 @@
 import type { Consistency, ReadOptions, Snapshot } from '@stowage/core'
+import { backendTime } from '@stowage/core/internal'
 import { type ParsedItem, parseItem, rotatedTo } from '../data/session-item.ts'
 import { sessionKey } from '../data/session-key.ts'
 import type { SessionContext } from '../session-context.ts'
@@ -88,8 +89,8 @@ export class SessionReader {
   ): Promise<ReadSession | undefined> {
     if (value === undefined) return this.readOld(id)
     // A request that has read the session before its rotation may be slow.
-    const now = purpose === 'write' ? undefined : this.#context.clock.now()
-    const key = rotatedTo(value, now)
+    const isLimited = purpose === 'request' && rotatedTo(value) !== undefined
+    const key = rotatedTo(value, isLimited ? await backendTime(this.#context.cache) : undefined)
     // Damaged items may lead to each other.
     const isNext = key !== undefined && !passed.includes(key)
     return isNext ? this.#read(key, key, purpose, passed) : undefined

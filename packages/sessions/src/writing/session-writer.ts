@@ -1,6 +1,6 @@
 import { CacheError, type Snapshot } from '@stowage/core'
 import { conflict, retryOnConflict } from '@stowage/core/driver'
-import { expectMissing } from '@stowage/core/internal'
+import { backendTime, expectMissing } from '@stowage/core/internal'
 import { type DroppedEvent, publishSession, sessionChannels } from '../channels.ts'
 import { merge } from '../data/merge.ts'
 import { haveSameAttributes, mergeExpiry, type SessionCookie } from '../data/session-cookie.ts'
@@ -140,7 +140,7 @@ export class SessionWriter {
     if (rotated === undefined) throw this.#alreadyExists(newKey)
     // From here on, the old id leads to the new key. Nothing but this makes the new key reachable, so that a process that
     // ends before leaves a session that nothing can read.
-    const pointer = pointerTo(newKey, this.#now() + graceMs)
+    const pointer = pointerTo(newKey, (await backendTime(cache)) + graceMs)
     const isReplaced = await snapshot.replace(pointer, { ttl: Math.max(graceMs, longestRequestMs) })
     if (!isReplaced) await rotated.delete()
     await this.#listing.removeRotated(isReplaced ? key : newKey, draft)
