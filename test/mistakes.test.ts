@@ -246,6 +246,50 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     'the third argument must be the function that loads the value',
     "remember(key, { ttl: '5m' }, load)",
   ],
+  'a ttl in place of the options of remember': [
+    () => any.remember('a', 600, () => 1),
+    'remember: the options must be an object',
+    "such as remember(key, { ttl: '5m' }, load), not a number",
+  ],
+  'the name that another library has for the ttl': [
+    () => any.remember('a', { maxAge: 600 }, () => 1),
+    'remember: unknown option maxAge.',
+    "Write remember(key, { ttl: '5m' }, load).",
+  ],
+  'the ttl of a lock that is not in an object': [
+    () => any.lock('a', 10),
+    'lock: the options must be an object',
+    "such as lock(name, { ttl: '30s' }), not a number",
+  ],
+  'work in place of the options of a wait': [
+    () =>
+      cache.lock('a').block(
+        '5s',
+        js(() => 1),
+      ),
+    'lock.block: the options must be an object',
+    "such as lock.run(work, { wait: '5s' }), not a function",
+  ],
+  'a wait that is not in an object': [
+    () => cache.lock('a').run(() => 1, js('5s')),
+    'lock.run: the options must be an object',
+    "such as lock.run(work, { wait: '5s' }), not a string",
+  ],
+  'a wait for a limit that is not in an object': [
+    () => cache.concurrency('exports', { limit: 2 }).run(() => 1, js('5s')),
+    'limit.run: the options must be an object',
+    "such as limit.run(work, { wait: '5s' }), not a string",
+  ],
+  'a rate that is not in an object': [
+    () => any.rateLimit('login', 5, '1m'),
+    'rateLimit: the options must be an object',
+    "such as rateLimit(name, { limit: 5, window: '1m' }), not a number",
+  ],
+  'a number of calls that is not in an object': [
+    () => any.concurrency('exports', 2),
+    'concurrency: the options must be an object',
+    'such as concurrency(name, { limit: 2 }), not a number',
+  ],
   'a tag that is not in a list': [
     () => any.set('a', 1, { tags: 'products' }),
     'Tags must be an array',

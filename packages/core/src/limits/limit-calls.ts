@@ -36,7 +36,9 @@ const rateOptionNames = {
   burst: true,
   onError: true,
 } as const
+const rateExample = "rateLimit(name, { limit: 5, window: '1m' })"
 const concurrencyOptionNames = { limit: true, ttl: true } as const
+const concurrencyExample = 'concurrency(name, { limit: 2 })'
 
 export interface LimitCallsOptions {
   readonly root: CacheRoot
@@ -67,7 +69,7 @@ export class LimitCalls {
   }
 
   rateLimit(name: string, options: RateLimitOptions): RateLimiter {
-    checkOptionNames('rateLimit', options, rateOptionNames)
+    checkOptionNames('rateLimit', options, rateOptionNames, rateExample)
     const { onError = 'throw' } = options
     const { clock, cache } = this.#options
     return new NamedRateLimiter({
@@ -81,7 +83,7 @@ export class LimitCalls {
   }
 
   concurrency(name: string, options: ConcurrencyOptions): ConcurrencyLimit {
-    checkOptionNames('concurrency', options, concurrencyOptionNames)
+    checkOptionNames('concurrency', options, concurrencyOptionNames, concurrencyExample)
     const { ttl = defaultTtl } = options
     warnOfShortTtl('concurrency: ttl', ttl)
     const limit = checkInteger('concurrency: limit', options.limit, 1, maxSlots)

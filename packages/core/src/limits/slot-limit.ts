@@ -43,7 +43,7 @@ export class SlotLimit implements ConcurrencyLimit {
     options: RunOptions = {},
   ): Promise<T> {
     checkFunction(work, 'limit.run(async ({ signal }) => …)')
-    checkOptionNames('limit.run', options, runOptionNames)
+    checkOptionNames('limit.run', options, runOptionNames, "limit.run(work, { wait: '5s' })")
     const { key, tenure } = await this.#take(options)
     const { name, queueKey } = this.#options
     const lockName: LockName = { name, key, queueKey, fenceKey: '' }

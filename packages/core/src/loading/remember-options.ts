@@ -96,7 +96,7 @@ export class LoadOptions<T> {
    * @throws TypeError for an invalid or unknown option
    */
   constructor(options: RememberOptions<T>, defaultTtl: number | undefined, clock: Clock) {
-    checkOptionNames('remember', options, optionNames)
+    checkOptionNames('remember', options, optionNames, "remember(key, { ttl: '5m' }, load)")
     if (typeof options.tags === 'string') {
       throw new TypeError("remember: the tags must be an array, such as ['products'].")
     }

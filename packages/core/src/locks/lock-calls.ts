@@ -46,7 +46,7 @@ export class LockCalls {
   }
 
   lock(name: string, options: LockOptions = {}): Lock {
-    checkOptionNames('lock', options, optionNames)
+    checkOptionNames('lock', options, optionNames, "lock(name, { ttl: '30s' })")
     const { ttl = defaultTtl, owner = randomId(12) } = options
     if (typeof owner !== 'string' || owner === '') {
       throw new TypeError('The owner of a lock must be a non-empty string.')

@@ -13,6 +13,8 @@ import {
 import type { LockContext, LockName } from './lock-context.ts'
 import { parseLockItem, Tenure } from './tenure.ts'
 
+const waitExample = "lock.run(work, { wait: '5s' })"
+
 /** A lock with a name, and one owner that holds it or wants to. */
 export class NamedLock implements Lock {
   readonly owner: string
@@ -37,7 +39,7 @@ export class NamedLock implements Lock {
   }
 
   async block(wait: Duration, options: WaitOptions = {}): Promise<void> {
-    checkOptionNames('lock.block', options, { signal: true })
+    checkOptionNames('lock.block', options, { signal: true }, waitExample)
     const { signal } = options
     const request = {
       waitMs: milliseconds(wait, 'lock: wait'),
@@ -50,7 +52,7 @@ export class NamedLock implements Lock {
 
   async run<T>(work: (held: HeldLock) => Awaitable<T>, options: RunOptions = {}): Promise<T> {
     checkFunction(work, 'lock.run(async (held) => …)')
-    checkOptionNames('lock.run', options, runOptionNames)
+    checkOptionNames('lock.run', options, runOptionNames, waitExample)
     const { wait = 0, signal } = options
     await this.block(wait, { signal })
     const tenure = this.#tenure as Tenure
