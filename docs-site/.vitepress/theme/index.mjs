@@ -19,7 +19,7 @@ const pages = [
 /** Instead of the page of VitePress, which leads to the front page only. */
 function notFound() {
   const links = pages.map(([href, text]) => h('li', h('a', { href }, text)))
-  return h('div', { class: 'vp-doc not-found' }, [
+  return h('main', { class: 'vp-doc not-found' }, [
     h('h1', 'This page does not exist'),
     h('p', 'It may have moved. Search for it, or begin with one of these:'),
     h('ul', links),
