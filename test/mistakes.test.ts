@@ -105,6 +105,21 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     'not a redis:// or rediss:// URL',
     'Use a URL like redis://user:password@host:6379/0',
   ],
+  'a prefix as an option of the driver': [
+    () => redis(js({ url: 'redis://localhost', prefix: 'sess:' })),
+    'redis: unknown option prefix.',
+    "It is an option of the cache: new Cache(store, { prefix: 'app:' }).",
+  ],
+  'the prefix of ioredis': [
+    () => redis(js({ url: 'redis://localhost', keyPrefix: 'app:' })),
+    'redis: unknown option keyPrefix.',
+    "It is an option of the cache: new Cache(store, { prefix: 'app:' }).",
+  ],
+  'a prefix of sessions': [
+    () => new SessionStore(js({ cache, prefix: 'sess:' })),
+    'unknown option prefix.',
+    "It is an option of the cache: new Cache(store, { prefix: 'app:' }).",
+  ],
   'the URL of memcached': [
     () => memcached(js({ url: 'localhost:11211' })),
     'unknown option url',

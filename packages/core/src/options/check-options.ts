@@ -2,7 +2,8 @@ import { CacheError } from '../errors.ts'
 import { type Duration, milliseconds } from '../time/duration.ts'
 import { maxTimerMs } from '../time/wait.ts'
 
-const maxDistance = 2
+/** Of a name of three characters, two others leave nothing in common. */
+const maxDistance = (name: string): number => Math.min(2, Math.floor(name.length / 2))
 
 /**
  * Checks that `options` has no unknown members, which are usually misspelled. `known` must list every option as a key:
@@ -28,14 +29,20 @@ export function checkOptionNames<Options extends object>(
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
-    const names = Object.keys(known)
-    const similar = nearestName(name, names)
-    const suggestion =
-      similar === undefined
-        ? `${example ? `Write ${example}. ` : ''}Known options: ${names.join(', ')}.`
-        : `Did you mean ${similar}?`
-    throw new TypeError(`${owner}: unknown option ${name}. ${suggestion}`)
+    const remedy = remedyFor(name, Object.keys(known), example)
+    throw new TypeError(`${owner}: unknown option ${name}. ${remedy}`)
   }
+}
+
+/** Clients and session stores of other libraries have a prefix. */
+const prefixNames = ['prefix', 'keyPrefix']
+
+function remedyFor(name: string, known: readonly string[], example: string | undefined): string {
+  const similar = nearestName(name, known)
+  if (similar !== undefined) return `Did you mean ${similar}?`
+  if (prefixNames.includes(name) && !known.includes('prefix'))
+    return "It is an option of the cache: new Cache(store, { prefix: 'app:' })."
+  return `${example ? `Write ${example}. ` : ''}Known options: ${known.join(', ')}.`
 }
 
 /**
@@ -137,7 +144,7 @@ export function nearestName(name: string, names: readonly string[]): string | un
   const ranked = names.map((known) => ({ known, distance: distance(name, known) }))
   ranked.sort((a, b) => a.distance - b.distance)
   const [best] = ranked
-  return best !== undefined && best.distance <= maxDistance ? best.known : undefined
+  return best !== undefined && best.distance <= maxDistance(name) ? best.known : undefined
 }
 
 /** The Levenshtein distance: how many characters must be inserted, deleted or replaced. */

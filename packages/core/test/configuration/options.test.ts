@@ -55,6 +55,11 @@ test('an unknown option is a TypeError that names the most similar one', () => {
   expect(check({ colour: 1 })).toThrow(
     new TypeError('mystore: unknown option colour. Known options: timeout.'),
   )
+  expect(check({ prefix: 'app:' })).toThrow(
+    "mystore: unknown option prefix. It is an option of the cache: new Cache(store, { prefix: 'app:' }).",
+  )
+  const checkUrl = () => checkOptionNames('mystore', { ttl: 60 } as object, { url: true } as object)
+  expect(checkUrl, 'two of three letters').toThrow('unknown option ttl. Known options: url.')
   const example = 'mystore({ timeout: 1 })'
   const checkWith = (options: unknown) => () =>
     checkOptionNames<Options>('mystore', options as Options, { timeout: true }, example)
