@@ -76,7 +76,7 @@ const groups = [
     text: 'Reference',
     pages: [
       ['docs/semantics.md', 'Semantics of all drivers'],
-      ['docs/testing.md', 'Test with the simulation'],
+      ['docs/testing.md', 'Testing'],
       ['benchmarks/README.md', 'Benchmarks'],
       ['benchmarks/results.md', 'Results of the benchmarks'],
       ['CONTRIBUTING.md', 'Contributing'],
