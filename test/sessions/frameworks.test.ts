@@ -74,7 +74,8 @@ const frameworks: Readonly<Record<string, (options: Options) => Promise<Server>>
   async Fastify(options) {
     const app = fastify()
     app.setErrorHandler((error, _, reply) => reply.code(500).send((error as Error).message))
-    await app.register(fastifySession, options)
+    // Fastify passes its own options to a plugin as well.
+    await app.register(fastifySession, { ...options, logLevel: 'silent' })
     app.get('*', async (request, reply) => {
       reply.headers(headers)
       const { raw: response } = reply

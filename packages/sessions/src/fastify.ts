@@ -45,7 +45,7 @@ export async function session(
   app: FastifyInstance,
   options: SessionMiddlewareOptions,
 ): Promise<void> {
-  const middleware = createMiddleware(options)
+  const middleware = createMiddleware(withoutRegisterOptions(options))
   const opened = new WeakMap<IncomingMessage, PendingResponse>()
   app.decorateRequest('session', accessor)
   app.addHook('onRequest', async ({ raw }) => {
@@ -102,3 +102,10 @@ Object.assign(session, {
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: '@stowage/sessions',
 })
+
+/** Fastify passes its own options of `register` to the plugin as well. */
+function withoutRegisterOptions(options: SessionMiddlewareOptions): SessionMiddlewareOptions {
+  const { prefix, logLevel, logSerializers, ...own } = options as SessionMiddlewareOptions &
+    Record<'prefix' | 'logLevel' | 'logSerializers', unknown>
+  return own
+}

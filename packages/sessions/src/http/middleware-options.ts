@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { types } from 'node:util'
 import { CacheError, type Duration, milliseconds } from '@stowage/core'
+import { checkOptionNames } from '@stowage/core/driver'
 import { warnOfShortTtl } from '@stowage/core/internal'
 import { isSessionCookie } from '../data/session-cookie.ts'
 import type { Sessions } from '../sessions.ts'
@@ -60,6 +61,20 @@ export interface SessionMiddlewareOptions {
   readonly unset?: 'keep' | 'destroy' | undefined
 }
 
+const optionNames = {
+  store: true,
+  secret: true,
+  name: true,
+  key: true,
+  cookie: true,
+  genid: true,
+  proxy: true,
+  rolling: true,
+  rotateAfter: true,
+  saveUninitialized: true,
+  resave: true,
+  unset: true,
+} as const
 const cookieAttributes = [
   ...['maxAge', 'expires', 'secure', 'httpOnly', 'sameSite', 'path', 'domain', 'priority'],
   'partitioned',
@@ -68,12 +83,13 @@ const cookieAttributes = [
 const storeRemedy =
   'store must be Sessions or a SessionStore: session({ secret, store: new Sessions({ cache }) }).'
 
-/** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept */
+/** @throws CacheError `ERR_CACHE_CONFIG` for options that browsers or this middleware do not accept, TypeError for unknown ones */
 function checkMiddlewareOptions(options: SessionMiddlewareOptions): void {
   if (typeof options?.store !== 'object' || options.store === null) throw invalid(storeRemedy)
   const misplaced = cookieAttributes.find((name) => Object.hasOwn(options, name))
   if (misplaced !== undefined)
     throw invalid(`${misplaced} is an attribute of the cookie: cookie: { ${misplaced}: … }.`)
+  checkOptionNames('session', options, optionNames)
   const { cookie, unset = 'keep', genid, store, rotateAfter } = options
   const name = nameOf(options)
   const secrets = secretsOf(options)

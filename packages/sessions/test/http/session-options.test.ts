@@ -70,6 +70,13 @@ test.each([[5], ['a b'], ['']])('session with the name %o', (name) => {
   expect(create).toThrow(/is not a name of a cookie/)
 })
 
+test('an option that does not exist is refused', () => {
+  const options = { secret: 's', store: setup().one, saveUninitialised: true }
+  expect(() => session(options)).toThrow(
+    'session: unknown option saveUninitialised. Did you mean saveUninitialized?',
+  )
+})
+
 test.each(['maxAge', 'secure', 'httpOnly', 'sameSite', 'path'])(
   'the attribute %s beside the cookie is refused',
   (name) => {
