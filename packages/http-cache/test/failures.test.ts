@@ -169,6 +169,12 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
     },
   )
 
+  test('a request with Authorization receives the error, and no stale response that is not for it', async () => {
+    const request = await failTogether([{}, signedIn], { mode: 'rfc9111', public: true })
+    const { replies } = await request('/p')
+    expect(replies.map(({ body }) => body)).toEqual(['stale', 'failed'])
+  })
+
   /** A route whose response has expired. The first request after that begins to refresh it, until the test goes on. */
   async function refreshing(options: object, refreshed: RequestHandler) {
     const { cache, clock } = setupCache()

@@ -92,10 +92,7 @@ export class Fill {
   /** Whether the handler has failed for another request while this one waited, and that suffices for this one. */
   #hasFailed(stale: CompleteResponse): boolean {
     if (!this.#scope.unstored.has(this.#target.key, 'failed')) return false
-    const { directives, hasAuthorization } = this.#exchange
-    if (directives.has('no-cache')) return false
-    if (hasAuthorization && !stale.record.freshness.isShared) return false
-    return this.#mayReplace(stale)
+    return !this.#exchange.directives.has('no-cache') && this.#mayReplace(stale)
   }
 
   /** Sends the stale response without calling the handler. */
@@ -222,7 +219,9 @@ export class Fill {
     return status >= 500 && this.#mayReplace(stale)
   }
 
+  /** Whether this client may receive the stale response instead of an error. */
   #mayReplace({ record }: CompleteResponse): boolean {
+    if (this.#exchange.hasAuthorization && !record.freshness.isShared) return false
     const age = ageOf(record.freshness, record.storedAt, this.#now())
     return mayReplaceError(record.freshness, age)
   }
@@ -305,7 +304,9 @@ export class Fill {
     if (verdict.refusal !== undefined) return this.#refuse(context, verdict.refusal, confirmed, 304)
     const { freshness } = verdict
     const built = buildRecord(merged, body, { options, freshness, now: this.#now() })
-    const { hasOwnEtag, isEncodable, etag } = stale.record
+    const { hasOwnEtag, etag } = stale.record
+    // The 304 may forbid to transform the body from now on.
+    const isEncodable = stale.record.isEncodable && built.isEncodable
     const record = { ...built, hasOwnEtag, isEncodable, etag }
     const outcome = { ...this.#forwarded(undefined, true), forwardStatus: 304 }
     await this.#answer.send({ record: complete(record), body }, outcome)

@@ -468,16 +468,23 @@ describe('a stale response', () => {
     expect(did).toContainEqual(['tags', 't', 'group http://shop g'])
   })
 
-  test('keeps its validator of the cache, and its encodings, with a 304', async () => {
-    const headers = { ...text, 'last-modified': 'Mon, 02 Mar 2026 00:00:00 GMT' }
-    const { doneBy } = setupFill({
-      stale: { headers, hasOwnEtag: false, etag: '"cache"', isEncodable: true },
-    })
-    const { result } = await doneBy(responding(capturedWith({}, { status: 304 })))
-    expect(decodeRecord(result)?.record).toMatchObject({
-      ...{ etag: '"cache"', hasOwnEtag: false, isEncodable: true },
-    })
-  })
+  test.each([
+    [{}, true],
+    [{ 'cache-control': 'no-transform' }, false],
+  ])(
+    'keeps its validator of the cache with the 304 %o, and its encodings: %o',
+    async (own, kept) => {
+      const headers = { ...text, 'last-modified': 'Mon, 02 Mar 2026 00:00:00 GMT' }
+      const { doneBy } = setupFill({
+        stale: { headers, hasOwnEtag: false, etag: '"cache"', isEncodable: true },
+        options: { encodeFrom: 0 },
+      })
+      const { result } = await doneBy(responding(capturedWith(own, { status: 304 })))
+      expect(decodeRecord(result)?.record).toMatchObject({
+        ...{ etag: '"cache"', hasOwnEtag: false, isEncodable: kept },
+      })
+    },
+  )
 
   test('is sent with the headers of the 304 to this client alone if these forbid to store it', async () => {
     const { done, doneBy } = setupFill({ stale: {} })
