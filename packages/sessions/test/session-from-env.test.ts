@@ -152,6 +152,9 @@ test('all problems are reported at once, without secrets', async () => {
     SESSION_IDLE: 'soon',
     SESSION_COOKIE_SECURE: 'yes',
     SESSION_COOKIE_SAME_SITE: 'never',
+    SESSION_COOKIE_NAME: 'a name',
+    SESSION_COOKIE_DOMAIN: 'shop.example; Secure',
+    SESSION_COOKIE_PATH: '/café',
     SESSION_DRIVER: 'unknown',
   }
   expect((await problemsOf(variables)).sort()).toEqual(Object.keys(variables).sort())

@@ -9,7 +9,7 @@ import {
   type Role,
 } from '@stowage/core'
 import { Env, type Variables } from '@stowage/core/driver'
-import type { CookieOptions } from '../http/cookie.ts'
+import { type CookieOptions, cookieAttribute, cookieName } from '../http/cookie.ts'
 import type { SessionMiddlewareOptions } from '../http/middleware-options.ts'
 import { attributesOf, type SessionMiddleware, session } from '../http/session-middleware.ts'
 import type { SessionsOptions } from '../session-options.ts'
@@ -87,7 +87,7 @@ export async function sessionFromEnv<T extends object = Record<string, unknown>>
   const secret = configured ?? [generatedSecret()]
   const indexSecret = index && readIndexSecret(env, secret)
   const cookie = readCookie(env)
-  const name = env.text('SESSION_COOKIE_NAME')
+  const name = readName(env)
   const [idle, lifetime] = [env.duration('SESSION_IDLE'), env.duration('SESSION_LIFETIME')]
   const caches = await cachesFromEnv(variables, registry, {
     ...options,
@@ -137,10 +137,23 @@ function readIndexSecret(env: Env, secrets: readonly string[]): string {
   return indexSecret
 }
 
+function readName(env: Env): string | undefined {
+  const remedy = 'is not the name of a cookie. Use letters, digits, "-", "_" and ".".'
+  return readText(env, 'SESSION_COOKIE_NAME', cookieName, remedy)
+}
+
+function readText(env: Env, name: string, pattern: RegExp, remedy: string): string | undefined {
+  const text = env.text(name)
+  if (text !== undefined && !pattern.test(text)) env.problem(name, remedy)
+  return text
+}
+
 function readCookie(env: Env): CookieOptions {
   const secure = env.choice('SESSION_COOKIE_SECURE', ['true', 'false', 'auto'])
   const sameSite = env.choice('SESSION_COOKIE_SAME_SITE', sameSites)
-  const [path, domain] = [env.text('SESSION_COOKIE_PATH'), env.text('SESSION_COOKIE_DOMAIN')]
+  const [path, domain] = ['SESSION_COOKIE_PATH', 'SESSION_COOKIE_DOMAIN'].map((name) =>
+    readText(env, name, cookieAttribute, 'is not an attribute of a cookie. Use ASCII without ";".'),
+  )
   const partitioned = env.flag('SESSION_COOKIE_PARTITIONED')
   if (partitioned && secure === 'false') {
     env.problem('SESSION_COOKIE_PARTITIONED', 'requires a secure cookie.')
@@ -188,6 +201,7 @@ export function sessionProblems(variables: Variables): readonly ConfigProblem[] 
   const env = new Env(variables)
   readSecrets(env)
   readCookie(env)
+  readName(env)
   env.duration('SESSION_IDLE')
   return env.problems
 }

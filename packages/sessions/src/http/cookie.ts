@@ -125,6 +125,8 @@ function isValidDate(value: unknown): boolean {
 const signedPrefix = 's:'
 /** RFC 6265, 4.1.1: a token. */
 export const cookieName: RegExp = /^[!#$%&'*+\-.^_`|~\w]+$/
+/** The path or the domain of a cookie. */
+export const cookieAttribute: RegExp = attributeText
 
 /** Returns an id with its signature. */
 export type Signer = (id: string) => string
