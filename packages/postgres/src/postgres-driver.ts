@@ -11,7 +11,7 @@ import { readFroms } from '@stowage/core/internal'
 import type { StoreDiagnostics } from '@stowage/core/tools'
 import { createPool } from './connections/client-pool.ts'
 import { Executor, type ExecutorOptions } from './connections/executor.ts'
-import { addressOf, hostUrls } from './connections/hosts.ts'
+import { addressOf, hasKnownTarget, hostUrls } from './connections/hosts.ts'
 import { TransactionExecutor } from './connections/transaction-executor.ts'
 import { type CheckedServers, checkPostgres } from './diagnosis/postgres-check.ts'
 import { itemStatements, transactionStatements } from './items/item-statements.ts'
@@ -250,10 +250,13 @@ function urlFromEnv(env: Env): string | undefined {
   const name = env.text('POSTGRES_URL') === undefined ? 'DATABASE_URL' : 'POSTGRES_URL'
   const text = env.text(name)
   const [first = text] = (text !== undefined && hostUrls(text)) || []
-  // Not a valid URL otherwise: several hosts, or none, as for a socket.
-  if (text !== first) return text
   const example = 'postgres://user:password@host:5432/database'
-  return env.url(name, ['postgres:', 'postgresql:'], example)?.href
+  // Not a valid URL otherwise: several hosts, or none, as for a socket.
+  const url = text === first ? env.url(name, ['postgres:', 'postgresql:'], example)?.href : text
+  if (url !== undefined && !hasKnownTarget(url)) {
+    env.problem(name, 'has a target_session_attrs other than read-write and primary. Remove it.')
+  }
+  return url
 }
 
 /** Standbys do not have UNLOGGED tables. A role with a server of its own does not use the replicas of the others. */

@@ -96,6 +96,7 @@ test('reports invalid variables, and masks the password', async () => {
   const variables = {
     CACHE_DRIVER: 'postgres',
     DATABASE_URL: 'mysql://user:secret@db/app',
+    SESSION_POSTGRES_URL: 'postgres://user:secret@a,b/app?target_session_attrs=standby',
     CACHE_TABLE: 'no table',
     POSTGRES_ENSURE_TABLE: 'x',
   }
@@ -105,6 +106,7 @@ test('reports invalid variables, and masks the password', async () => {
       { variable: 'DATABASE_URL' },
       { variable: 'CACHE_TABLE' },
       { variable: 'POSTGRES_ENSURE_TABLE' },
+      { variable: 'SESSION_POSTGRES_URL' },
     ],
   })
   expect(String(error)).not.toContain('secret')

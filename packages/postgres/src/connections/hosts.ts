@@ -3,6 +3,7 @@ import { checkChoice } from '@stowage/core/driver'
 
 /** The parameter of a URL that says which server may be used, as in libpq. */
 const parameter = 'target_session_attrs'
+const targets = ['read-write', 'primary']
 const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/is
 
 /**
@@ -31,8 +32,15 @@ export function hostUrls(url: string): string[] | undefined {
 export function requiresPrimary(url: string): boolean {
   const value = new URL(url).searchParams.get(parameter)
   if (value === null) return false
-  checkChoice(`postgres: ${parameter} of url`, value, ['read-write', 'primary'])
+  checkChoice(`postgres: ${parameter} of url`, value, targets)
   return true
+}
+
+/** Whether `requiresPrimary` accepts a valid URL of one host or several. */
+export function hasKnownTarget(url: string): boolean {
+  const [first] = hostUrls(url) ?? []
+  const value = first === undefined ? null : new URL(first).searchParams.get(parameter)
+  return value === null || targets.includes(value)
 }
 
 /** Returns the URL without the parameter, which the client does not know. */
