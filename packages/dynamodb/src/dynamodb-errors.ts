@@ -49,19 +49,21 @@ const unavailable: Translation = { code: 'ERR_CACHE_UNAVAILABLE', remedy: '' }
 const rejected: Translation = { code: 'ERR_CACHE_REJECTED', remedy: '' }
 
 /** By the name of the exception. Other exceptions with a status below 500 are `rejected`. */
-const translations: Readonly<Record<string, Translation>> = {
-  ProvisionedThroughputExceededException: throttled,
-  ThrottlingException: throttled,
-  RequestLimitExceeded: throttled,
-  InternalServerError: unavailable,
-  CRC32CheckFailed: unavailable,
-  ServiceUnavailable: unavailable,
-  CredentialsProviderError: missingCredentials,
-  MissingAuthenticationTokenException: missingCredentials,
-  UnrecognizedClientException: invalidCredentials,
-  ExpiredTokenException: invalidCredentials,
-  IncompleteSignatureException: invalidCredentials,
-}
+const translations: ReadonlyMap<string, Translation> = new Map(
+  Object.entries({
+    ProvisionedThroughputExceededException: throttled,
+    ThrottlingException: throttled,
+    RequestLimitExceeded: throttled,
+    InternalServerError: unavailable,
+    CRC32CheckFailed: unavailable,
+    ServiceUnavailable: unavailable,
+    CredentialsProviderError: missingCredentials,
+    MissingAuthenticationTokenException: missingCredentials,
+    UnrecognizedClientException: invalidCredentials,
+    ExpiredTokenException: invalidCredentials,
+    IncompleteSignatureException: invalidCredentials,
+  }),
+)
 
 /** Messages of a ValidationException for a table with another key schema. */
 const keyMismatch =
@@ -121,7 +123,7 @@ export function isMissingTable(error: unknown): boolean {
 
 /** Whether the server rejected the request for lack of capacity. It was not carried out. */
 export function isThrottling(error: unknown): boolean {
-  return translations[(error as Error).name] === throttled
+  return translations.get((error as Error).name) === throttled
 }
 
 /** Whether the server may have carried out the request: it reported an internal error, or its reply was lost. */
@@ -141,7 +143,7 @@ export function isTransient(error: unknown): boolean {
 export function isUnanswered(error: unknown): boolean {
   const { name, $metadata } = error as Failure
   if (isTimeout(error as Failure)) return true
-  const hasReply = $metadata?.httpStatusCode !== undefined || translations[name] !== undefined
+  const hasReply = $metadata?.httpStatusCode !== undefined || translations.has(name)
   return !hasReply && isUnavailable(error as Failure)
 }
 
@@ -177,7 +179,7 @@ function translationByName(error: Failure): Translation {
   if (message === 'Region is missing') return missingRegion
   if (name === 'InvalidSignatureException')
     return /expired|current/.test(message) ? clockSkew : invalidCredentials
-  const known = translations[name]
+  const known = translations.get(name)
   if (known !== undefined) return known
   // Without a status there was no reply.
   const status = $metadata?.httpStatusCode ?? 500

@@ -224,12 +224,28 @@ describe('requests', () => {
     await expect(storeWith().get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED', cause })
   })
 
+  test('report an exception with the name of a member of all objects', async () => {
+    server.decide = () => ({ status: 400, body: { __type: 'constructor' } })
+    await expect(storeWith().get('k')).rejects.toMatchObject({ code: 'ERR_CACHE_REJECTED' })
+  })
+
   test.each([['<html>'], ['null'], ['[]'], ['']])(
     'report a reply that is not of DynamoDB as unavailable: %s',
     async (body) => {
       server.decide = () => ({ status: 503, body })
       const expected = { code: 'ERR_CACHE_UNAVAILABLE', message: expect.stringContaining('503') }
       await expect(storeWith({ timeout: '1s' }).get('k')).rejects.toMatchObject(expected)
+    },
+  )
+
+  test.each([['<html>'], ['null'], ['[]'], ['"ok"']])(
+    'report a successful reply that is not of DynamoDB as unavailable: %s',
+    async (body) => {
+      server.decide = () => ({ status: 200, body })
+      const store = storeWith({ timeout: '1s' })
+      const unavailable = { code: 'ERR_CACHE_UNAVAILABLE' }
+      await expect(store.get('k')).rejects.toMatchObject(unavailable)
+      await expect(store.set('k', 'v')).rejects.toMatchObject(unavailable)
     },
   )
 

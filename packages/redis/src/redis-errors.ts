@@ -19,27 +19,29 @@ const rejected = (remedy: string, retryable = false): Meaning => ({
 })
 
 /** Error replies by their first word. Any other error reply is rejected without a remedy. */
-const meanings: Readonly<Record<string, Meaning>> = {
-  LOADING: unavailable('The server is loading its data; retry in a moment.'),
-  MASTERDOWN: unavailable('The replica is disconnected from its primary.'),
-  CLUSTERDOWN: unavailable('No master serves the slot of this key.'),
-  TRYAGAIN: unavailable('The slot is being migrated; retry.'),
-  MOVED: unavailable('Another node of the cluster serves this key now.'),
-  ASK: unavailable('The slot is being migrated to another node.'),
-  MAXCLIENTS: unavailable('Raise maxclients, or open fewer connections.'),
-  BUSY: unavailable('The server is busy running a script.'),
-  READONLY: rejected('This server is a replica; write to its primary.', true),
-  OOM: rejected(
-    'The server is full: raise maxmemory, or choose an eviction policy such as allkeys-lru.',
-    true,
-  ),
-  NOREPLICAS: rejected('Too few replicas are connected (min-replicas-to-write).', true),
-  MISCONF: rejected('The server cannot save to disk and rejects writes.', true),
-  NOAUTH: rejected('Set user and password in REDIS_URL.'),
-  WRONGPASS: rejected('Check user and password in REDIS_URL.'),
-  NOPERM: rejected('The user lacks a permission; see ACL GETUSER.'),
-  WRONGTYPE: rejected('The key holds something other than a cache entry.'),
-}
+const meanings: ReadonlyMap<string, Meaning> = new Map(
+  Object.entries({
+    LOADING: unavailable('The server is loading its data; retry in a moment.'),
+    MASTERDOWN: unavailable('The replica is disconnected from its primary.'),
+    CLUSTERDOWN: unavailable('No master serves the slot of this key.'),
+    TRYAGAIN: unavailable('The slot is being migrated; retry.'),
+    MOVED: unavailable('Another node of the cluster serves this key now.'),
+    ASK: unavailable('The slot is being migrated to another node.'),
+    MAXCLIENTS: unavailable('Raise maxclients, or open fewer connections.'),
+    BUSY: unavailable('The server is busy running a script.'),
+    READONLY: rejected('This server is a replica; write to its primary.', true),
+    OOM: rejected(
+      'The server is full: raise maxmemory, or choose an eviction policy such as allkeys-lru.',
+      true,
+    ),
+    NOREPLICAS: rejected('Too few replicas are connected (min-replicas-to-write).', true),
+    MISCONF: rejected('The server cannot save to disk and rejects writes.', true),
+    NOAUTH: rejected('Set user and password in REDIS_URL.'),
+    WRONGPASS: rejected('Check user and password in REDIS_URL.'),
+    NOPERM: rejected('The user lacks a permission; see ACL GETUSER.'),
+    WRONGTYPE: rejected('The key holds something other than a cache entry.'),
+  }),
+)
 
 const scriptRemedy =
   'Permit scripts: ACL SETUSER <user> +eval +evalsha. Redis 8.4 and Valkey 9.0 need none, if the user may run COMMAND INFO.'
@@ -140,7 +142,7 @@ function meaningOf(error: Error): Meaning {
   const code = replyCode(error)
   if (code === undefined) return unavailable('')
   if (isScriptRefused(error)) return rejected(scriptRemedy)
-  return meanings[code] ?? rejected('')
+  return meanings.get(code) ?? rejected('')
 }
 
 /** First word of an error reply; `undefined` if the error did not come from the server. */

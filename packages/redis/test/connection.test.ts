@@ -164,6 +164,13 @@ describe('an error reply', () => {
     expect(error.message).toMatch(/maxmemory/)
   })
 
+  test('that begins with the name of a member of all objects', async () => {
+    const reply = Object.assign(new Error('constructor failed'), { name: 'ReplyError' })
+    const client = { getBuffer: () => Promise.reject(reply) }
+    const error = await failureOf(createStore({ client: client as never }).get('k'))
+    expect(error).toMatchObject({ code: 'ERR_CACHE_REJECTED', retryable: false })
+  })
+
   test('to a command without permission', async () => {
     const { port, url } = await startServer()
     const admin = connect(url)

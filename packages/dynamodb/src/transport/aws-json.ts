@@ -27,9 +27,16 @@ export function encodeInput(value: unknown): string {
   return `{${members}}`
 }
 
-/** The output in the JSON of a reply. Binary attributes become bytes. */
+/**
+ * The output in the JSON of a reply. Binary attributes become bytes.
+ *
+ * @throws SyntaxError for the reply of another server
+ */
 export function decodeOutput(text: string): object {
   const output: Output = JSON.parse(text)
+  if (typeof output !== 'object' || output === null || Array.isArray(output)) {
+    throw new SyntaxError('the reply is not an object of JSON')
+  }
   // Most values are text.
   if (!text.includes('"B":')) return output
   for (const attributes of attributesOf(output)) {
