@@ -113,7 +113,8 @@ export function bufferOf(value: Uint8Array): Buffer {
 function decodeMetadata(fill: string, text: string): Metadata | undefined {
   try {
     const record = { ...JSON.parse(text), fill } as StoredRecord
-    if (record.kind !== 'response' && record.kind !== 'vary') return undefined
+    if (record.kind !== 'vary' && !(record.kind === 'response' && isSendable(record)))
+      return undefined
     const lines = record.kind === 'response' ? headerLinesOf(record) : undefined
     const metadata = { record, lines }
     decoded.set(fill, metadata)
@@ -122,6 +123,14 @@ function decodeMetadata(fill: string, text: string): Metadata | undefined {
     return undefined
   }
 }
+
+/** Whether Node sends the status line. Otherwise it would throw after that was set, and the handler could not respond. */
+function isSendable({ status, message }: ResponseRecord): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 599 && statusText.test(message)
+}
+
+/** The characters of RFC 9112 section 4. */
+const statusText = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** Names and values in turn, as they are sent. */
 type HeaderLines = readonly HeaderValue[]

@@ -73,6 +73,9 @@ describe('what is not a record reads as a miss', () => {
     ['a body that is too short', itemWith(() => {}).subarray(0, -1)],
     ['a body that is too long', Buffer.concat([itemWith(() => {}), body])],
     ['another kind', itemWith(() => {}, recordWith({ kind: 'other' as 'response' }))],
+    ['a status that is not sent', itemWith(() => {}, recordWith({ status: 1_000 }))],
+    ['a status that is not a number', itemWith(() => {}, recordWith({ status: null as never }))],
+    ['a message of two lines', itemWith(() => {}, recordWith({ message: 'a\nb' }))],
   ])('%s', (_, value) => {
     expect(decodeRecord(value)).toBeUndefined()
   })
