@@ -79,6 +79,16 @@ describe.each(Object.entries(forms))('%s', (_, form) => {
       expect(JSON.parse((await get(`/p?${query}`)).body), query).toEqual(expected)
     }
   })
+
+  test('the order of all parameters counts with sort: false', async () => {
+    const { cache } = setupCache()
+    const app = express()
+    const handler: RequestHandler = ({ url }, response) => void response.send(url)
+    app.get('/p', ...form({ cache, query: { sort: false } }, handler))
+    const { get } = await serve(app)
+    for (const url of ['/p?a&b', '/p?b&a', '/p?b&a']) expect((await get(url)).body).toBe(url)
+    expect((await get('/p?b&a')).cache).toBe('hit; ttl=60')
+  })
 })
 
 test('with trust proxy, the forwarded host is part of the key', async () => {
@@ -130,10 +140,10 @@ test.each(['shop.example', 'backend:3000'])(
 
 describe('invalidate', () => {
   /** A route that counts its responses, and one that invalidates what its query names. */
-  async function setUp() {
+  async function setUp(query?: { readonly sort: boolean }) {
     const { cache } = setupCache()
     const app = express()
-    const handle = responseCache({ cache })
+    const handle = responseCache({ cache, query })
     let version = 0
     app.get('/invalidate', async (request, response) => {
       await handle.invalidate(request.query.url as string, request)
@@ -153,6 +163,14 @@ describe('invalidate', () => {
     expect([(await get(path)).body, (await get(path)).body]).toEqual(['1', '1'])
     await get(`/invalidate?url=${encodeURIComponent(named(url))}`)
     expect((await get(path)).body).toBe('2')
+  })
+
+  test.each([true, false])('removes a URL with parameters in any order, sort: %s', async (sort) => {
+    const { get } = await setUp({ sort })
+    const url = '/p?b&a'
+    expect([(await get(url)).body, (await get(url)).body]).toEqual(['1', '1'])
+    await get(`/invalidate?url=${encodeURIComponent(url)}`)
+    expect((await get(url)).body).toBe('2')
   })
 
   test.each(['/p', 'p', 'localhost:3000/p', undefined as unknown as string])(

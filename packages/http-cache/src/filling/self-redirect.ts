@@ -2,7 +2,7 @@ import type { Exchange } from '../exchange/exchange.ts'
 import { textOf } from '../headers/header-list.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { JudgedResponse } from '../policy/storing.ts'
-import { normalizeUrl } from '../request/query.ts'
+import { normalizeByRule } from '../request/query.ts'
 import { pathOf, pathOnHost, schemeOf, targetOf } from '../request/request-keys.ts'
 
 const scheme = /^[a-z][a-z\d+.-]*(?=:)/i
@@ -25,6 +25,6 @@ export function isSelfRedirect(
   if (key !== undefined) return pathOf(from) === pathOf(to)
   const [stated] = scheme.exec(location) ?? []
   if (stated !== undefined && stated.toLowerCase() !== schemeOf(request)) return false
-  const [first, next] = [from, to].map((path) => normalizeUrl(normalizeUrl(path, query), keys.rule))
+  const [first, next] = [from, to].map((path) => normalizeByRule(path, query, keys.rule))
   return first === next
 }

@@ -30,6 +30,16 @@ export function normalizeUrl(url: string, options: QueryOptions | undefined): st
   return normalized.length === 0 ? path : `${path}?${normalized.join('&')}`
 }
 
+/** The same, and then by the rule that responses have stated, if there is one. */
+export function normalizeByRule(
+  url: string,
+  options: QueryOptions | undefined,
+  rule: QueryOptions | undefined,
+): string {
+  const normalized = normalizeUrl(url, options)
+  return rule === undefined ? normalized : normalizeUrl(normalized, rule)
+}
+
 function normalizeParameters(
   parameters: readonly string[],
   { sort = true, ignore, only }: QueryOptions,

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { textOf } from '../headers/header-list.ts'
 import { isAmbiguous } from './bypass.ts'
-import { normalizeUrl, type QueryOptions } from './query.ts'
+import { normalizeByRule, type QueryOptions } from './query.ts'
 import type { VaryPlan } from './vary-by.ts'
 
 /** What frameworks add to a request. */
@@ -55,7 +55,7 @@ export function keysOf(request: FrameworkRequest, options: KeyOptions): RequestK
   const origin = originOf(request)
   const path = options.searchRules && searchPathOf(request)
   const rule = path === undefined ? undefined : options.searchRules?.get(path)
-  const url = origin + normalizeUrl(normalizeUrl(target, options.query), rule)
+  const url = origin + normalizeByRule(target, options.query, rule)
   const ruled = rule === undefined ? undefined : path
   const { partOf } = options.variation
   if (partOf === undefined) return { url, key: keyPrefix + url, path: ruled, rule }
