@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { admin, createTable, type Engine, engines, region, useCredentials } from './engines.ts'
 
 // These engines need seconds for a thousand concurrent requests.
-const longTimeouts = { timeout: '30s', requestTimeout: '30s' } as const
+const longTimeouts = { timeout: '2m', requestTimeout: '30s' } as const
 
 /** Every optional feature, combined. */
 const allOptions = {

@@ -24,7 +24,7 @@ const wait = async (ms: number) => sleep(ms)
 
 for (const [name, options] of Object.entries(setups)) {
   describe(name, () => {
-    conform(test, () => memcached({ ...options, timeout: '5s' }), {
+    conform(test, () => memcached({ ...options, timeout: '20s' }), {
       wait,
       // A ttl takes seconds here.
       concurrent: test.concurrent,

@@ -15,7 +15,7 @@ afterAll(async () => {
 const options = { url: server.url, maxValueBytes: 1024 * 1024 }
 const wait = async (ms: number) => sleep(ms)
 // Patient, because all cases run at the same time.
-conform(test, () => redis({ ...options, timeout: '10s' }), {
+conform(test, () => redis({ ...options, timeout: '20s' }), {
   wait,
   concurrent: test.concurrent,
   sharedBackend: true,

@@ -9,7 +9,7 @@ const dialects: readonly Dialect[] = ['redis', 'valkey']
 describe.each(dialects)('without permission for scripts, commands of %s', async (dialect) => {
   const { url, stop } = await startScriptlessRedis(dialect)
   afterAll(stop)
-  conform(test, () => redis({ url, maxValueBytes: 1024 * 1024, timeout: '10s' }), {
+  conform(test, () => redis({ url, maxValueBytes: 1024 * 1024, timeout: '20s' }), {
     wait: async (ms: number) => sleep(ms),
     concurrent: test.concurrent,
     sharedBackend: true,

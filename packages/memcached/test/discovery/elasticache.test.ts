@@ -28,7 +28,7 @@ async function startEndpoint(nodes: readonly string[]) {
 }
 
 const { address: conformanceEndpoint } = await startEndpoint([a, b, c] as string[])
-const createStore = () => memcached({ configurationEndpoint: conformanceEndpoint, timeout: '5s' })
+const createStore = () => memcached({ configurationEndpoint: conformanceEndpoint, timeout: '20s' })
 const wait = async (ms: number) => sleep(ms)
 
 describe('nodes of a configuration endpoint', () => {
@@ -68,7 +68,7 @@ function movedKeys(keys: readonly string[], from: readonly string[], to: readonl
 test('twenty workers see only misses while nodes are added, removed and replaced', async () => {
   const three = [a, b, c] as string[]
   const { endpoint, address } = await startEndpoint(three)
-  const store = memcached({ configurationEndpoint: address, pollInterval: '200ms', timeout: '5s' })
+  const store = memcached({ configurationEndpoint: address, pollInterval: '200ms', timeout: '20s' })
   const { lists, stop } = recordLists(endpoint)
   let keys: string[] = []
   const missed = new Set<string>()

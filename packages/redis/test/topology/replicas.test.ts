@@ -17,7 +17,7 @@ async function countReplicaReads(): Promise<number> {
 
 describe('a primary and two replicas', () => {
   // Patient: a busy machine must not make a call fail.
-  conform(test, () => createStore({ maxValueBytes: 1_048_576, timeout: '10s' }), {
+  conform(test, () => createStore({ maxValueBytes: 1_048_576, timeout: '20s' }), {
     wait: async (ms) => sleep(ms),
     groups: variantGroups,
   })

@@ -19,7 +19,9 @@ describe('a primary discovered through Sentinels', () => {
   beforeAll(async () => {
     const { sentinels } = await start()
     serverCleanups = cleanups.splice(0)
-    options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576 }
+    // A busy machine is not a failure.
+    const patient = { timeout: '20s', connectTimeout: '20s' } as const
+    options = { sentinels: addressesOf(sentinels), maxValueBytes: 1_048_576, ...patient }
   })
 
   afterAll(async () => {

@@ -37,7 +37,7 @@ function createStore(timeout: Duration = '2s') {
 }
 
 describe('waitReplicas', () => {
-  conform(test, () => createStore(), { wait: async (ms) => sleep(ms), groups: variantGroups })
+  conform(test, () => createStore('20s'), { wait: async (ms) => sleep(ms), groups: variantGroups })
 
   test('a write resolves once the replica has it', async () => {
     const store = createStore()
