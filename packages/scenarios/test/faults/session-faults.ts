@@ -105,6 +105,6 @@ export const sessionFaults: readonly (readonly [name: string, change: Change, ca
       'const lostKey = isFound || seen === void 0 ? void 0 : firstKeyOfSeen(seen);',
       'const lostKey = void 0;',
     ],
-    200,
+    500,
   ],
 ]
