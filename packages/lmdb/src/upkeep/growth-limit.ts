@@ -21,7 +21,7 @@ export class GrowthLimit {
     this.#heldMs = Math.min(timeoutMs, maxHeldMs)
   }
 
-  /** Call it at the beginning of a write transaction. @throws HeldSnapshotError if the last one was refused, and this one is */
+  /** Call it at the beginning of a write transaction: it checks at once if the last one was refused. @throws HeldSnapshotError */
   checkAgain(): void {
     if (this.#isRefusing) this.check()
   }
