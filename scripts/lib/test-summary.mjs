@@ -18,6 +18,14 @@ export default class TestSummary {
     process.env.STOWAGE_LOGS = this.#logs
   }
 
+  /** At once, for a run that is ended before Vitest prints its failures. */
+  onTestCaseResult(test) {
+    const { state, errors = [] } = test.result()
+    if (state !== 'failed') return
+    const messages = errors.map(({ message }) => message)
+    print([`Failed: ${test.module.relativeModuleId} > ${test.fullName}`, ...messages])
+  }
+
   onTestRunEnd(modules) {
     const files = modules.map(measure)
     if (files.length > 1) print(slowest(files), bySection(files))

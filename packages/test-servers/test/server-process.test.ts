@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { startRedis } from '@stowage/test-servers'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { temporaryFolder } from '../src/process/temporary-folder.ts'
 
 const execute = promisify(execFile)
 
@@ -19,4 +23,21 @@ test.each([
   const args = ['--input-type=module', '--eval', script]
   const { stdout } = await execute(process.execPath, args, { env })
   expect(stdout.trim()).toBe(message)
+})
+
+test('the output of a server tells that somebody else has ended it', async () => {
+  const folder = temporaryFolder('server-logs')
+  onTestFinished(() => folder.remove())
+  vi.stubEnv('STOWAGE_SERVER_LOGS', folder.path)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const ended = await startRedis()
+  const stopped = await startRedis()
+  process.kill(ended.pid, 'SIGKILL')
+  await stopped.stop()
+  const outputs = () =>
+    readdirSync(folder.path).map((name) => readFileSync(join(folder.path, name), 'utf8'))
+  await expect
+    .poll(() => outputs().join('').match(/redis-server exited .*/g))
+    .toEqual(['redis-server exited with SIGKILL, and its test had not ended it'])
+  await ended.stop()
 })

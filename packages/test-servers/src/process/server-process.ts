@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -56,10 +57,20 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
     env: { ...process.env, ...env },
     ...account,
   })
-  if (typeof log === 'number') closeSync(log) // The child has it.
+  let isEndExpected = false
   // A program that cannot be started emits `error` and never `exit`.
   const exited = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
-  const kill = () => child.kill('SIGKILL')
+  exited.then(() => {
+    if (typeof log !== 'number') return
+    if (!isEndExpected)
+      writeSync(log, `${endOf(child, program.name)}, and its test had not ended it\n`)
+    closeSync(log)
+  })
+  const send = (name: NodeJS.Signals) => {
+    isEndExpected ||= name !== 'SIGSTOP' && name !== 'SIGCONT'
+    child.kill(name)
+  }
+  const kill = () => send('SIGKILL')
   const cancel = atExit(kill)
   const stop = async () => {
     kill()
@@ -76,7 +87,7 @@ export async function startServerProcess(program: ServerProgram): Promise<Server
   const pid = child.pid as number
   const signal = (name: NodeJS.Signals) => {
     noteFrozen(pid, name)
-    child.kill(name)
+    send(name)
     if (name === 'SIGSTOP') waitUntilStopped(pid)
   }
   return { pid, stop, kill: signal }
@@ -126,8 +137,13 @@ function startFailure(child: ChildProcess, { name, remedy }: ServerProgram): Pro
     child.once('error', (cause) => {
       reject(new Error(`${name} cannot be started: ${remedy}`, { cause }))
     })
-    child.once('exit', (code) => reject(new Error(`${name} exited with code ${code}`)))
+    child.once('exit', () => reject(new Error(endOf(child, name))))
   })
+}
+
+/** How a program has exited. */
+function endOf({ exitCode, signalCode }: ChildProcess, name: string): string {
+  return `${name} exited with ${signalCode ?? `code ${exitCode}`}`
 }
 
 /** Resolves when the server is ready. Stays pending after an exit: `startFailure` reports that. */
