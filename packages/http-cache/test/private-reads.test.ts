@@ -221,6 +221,10 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
       'request.tenant',
       (request) => Reflect.get(request, 'tenant'),
     ],
+    'a domain that is not one of Node': [
+      'request.domain',
+      (request) => Reflect.get(request, 'domain'),
+    ],
     'a property of Node that middleware in front has replaced': [
       'request.client',
       (request) => Reflect.get(request, 'client'),
@@ -256,7 +260,7 @@ describe.each(Object.entries(forms))('%s', (formName, form) => {
     const { app, options } = appWith({ public: true, ...more }, (each) => {
       each.use(cookieParser('secret'), (request, response, next) => {
         Object.assign(request.socket, { authorized: true, getPeerCertificate: () => ({}) })
-        Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' } })
+        Object.assign(request, { tenant: 'a', client: 'b', body: { user: 'c' }, domain: 'd' })
         response.locals.name = 'd'
         addHidden(request, response)
         next()

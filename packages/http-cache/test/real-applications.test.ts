@@ -1,5 +1,7 @@
+import type { EventEmitter } from 'node:events'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { responseCache } from '@stowage/http-cache'
 // @ts-expect-error It has no declarations.
@@ -43,6 +45,26 @@ const identify: RequestHandler = (request, response, next) => {
   Object.assign(request, { id: String(request.headers['x-request-id'] ?? 1), log })
   response.set('X-Request-Id', String(Reflect.get(request, 'id')))
   next()
+}
+
+/** Replaces methods of an emitter by such that read what is kept under a name. */
+function bindListeners(emitter: EventEmitter, name: string | symbol, methods: string[]): void {
+  Object.assign(emitter, { [name]: {} })
+  for (const method of methods) {
+    const original: (...args: unknown[]) => unknown = Reflect.get(emitter, method)
+    const bound = (...args: unknown[]) => {
+      expect(Reflect.get(emitter, name)).toEqual({})
+      return original.apply(emitter, args)
+    }
+    Object.assign(emitter, { [method]: bound })
+  }
+}
+
+/** Listens to the request and the response. */
+const streamed: RequestHandler = (request, response) => {
+  request.once('close', () => {})
+  response.type('text')
+  Readable.from(['a', 'b']).pipe(response)
 }
 
 /** Headers that content delivery networks, load balancers and meshes add, and that hardly an application reads. */
@@ -120,6 +142,33 @@ const applications: Record<string, Application> = {
         return products(request, response, next)
       }
       app.get('/p', ...route(traced))
+    },
+  },
+  'an API whose listeners are bound with symbols': {
+    build: (app, route) => {
+      app.use((request, response, next) => {
+        // As Elastic APM and Sentry do, and New Relic with the symbol `transactionInfo`.
+        for (const each of [request, response]) {
+          Object.assign(each, { [Symbol('transactionInfo')]: {} })
+          bindListeners(each, Symbol('ElasticListeners'), ['on', 'once', 'removeListener', 'emit'])
+        }
+        Object.assign(request, { _startSpanCallback: () => {} })
+        next()
+      })
+      app.get('/p', ...route(streamed))
+    },
+  },
+  'an API whose listeners are bound with names': {
+    build: (app, route) => {
+      app.use((request, response, next) => {
+        // As the package emitter-listener does for cls-hooked.
+        for (const each of [request, response]) {
+          Object.assign(each, { __wrapped: true, __unwrap: () => {} })
+          bindListeners(each, 'wrap@before', ['on', 'addListener', 'emit'])
+        }
+        next()
+      })
+      app.get('/p', ...route(streamed))
     },
   },
   'a page in the language of the browser': {

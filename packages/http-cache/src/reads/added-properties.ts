@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { parse as parseQuery } from 'node:querystring'
@@ -11,8 +12,6 @@ import { type FrameworkRequest, pathOf } from '../request/request-keys.ts'
 const ownNames = new Set<PropertyKey>([
   ...Reflect.ownKeys(new IncomingMessage(null as unknown as Socket)),
   '__onFinished',
-  // The routes that OpenTelemetry has seen. It cannot be redefined.
-  '__ot_middlewares',
   '_body',
   '_closed',
   '_eventsCount',
@@ -69,6 +68,26 @@ const sessionSymbol = /^stowage\./
 /** Fields that Node adds to a response or a connection once it serves requests. */
 const fieldOfNode = /^(?:kUniqueHeaders|alpncallback|error-emitted|pendingSession|res|verified)$/
 
+/**
+ * What programs that observe a process add to requests, responses and connections, also those that are loaded after this
+ * module: the routes that OpenTelemetry has seen, which cannot be redefined; the id of `node:trace_events`; the span of
+ * Sentry; and what the package `emitter-listener` binds listeners with, for `cls-hooked`.
+ */
+const observerNames = new Set<PropertyKey>([
+  '__ot_middlewares',
+  '__unwrap',
+  '__wrapped',
+  '_startSpanCallback',
+  '_traceEventId',
+  'wrap@before',
+])
+/**
+ * The same with symbols: the listeners that OpenTelemetry, Sentry and Elastic APM bind to a context, the transaction of New
+ * Relic, and what a `PerformanceObserver` measures.
+ */
+const observerSymbol =
+  /^(?:\w+Listeners|ServerResponseStatistics|sentry_http_server_instrumented|transactionInfo)$/
+
 /** What frameworks add to each request, and whether it is what they derive from the URL, and nothing of middleware. */
 const derived: Readonly<Record<string, (request: FrameworkRequest) => boolean>> = {
   baseUrl: ({ baseUrl = '', originalUrl, url }) =>
@@ -85,10 +104,9 @@ const derived: Readonly<Record<string, (request: FrameworkRequest) => boolean>> 
 
 /** Names of the properties that middleware in front has added to a request, also of those that are not enumerable. */
 export function addedProperties(request: FrameworkRequest): PropertyKey[] {
-  const names: PropertyKey[] = Object.getOwnPropertyNames(request)
-  const symbols = Object.getOwnPropertySymbols(request)
-  names.push(...symbols.filter(({ description = '' }) => !stateSymbol.test(description)))
-  return names.filter((name) => {
+  return Reflect.ownKeys(request).filter((name) => {
+    if (typeof name === 'symbol' && stateSymbol.test(name.description ?? '')) return false
+    if (isOfObserver(request, name) || isListenerMethod(request, name)) return false
     if (!Object.hasOwn(derived, name)) return !ownNames.has(name)
     return Reflect.get(request, name) !== undefined && !derived[name as string]?.(request)
   })
@@ -109,7 +127,29 @@ function addedTo(object: object, known: ReadonlySet<PropertyKey>, prototype: obj
   const isAdded = (name: PropertyKey) => !known.has(name) && !(name in prototype)
   const isOfNode = (name: PropertyKey) =>
     typeof name === 'symbol' && fieldOfNode.test(name.description ?? '')
-  return Reflect.ownKeys(object).filter((name) => isAdded(name) && !isOfNode(name))
+  return Reflect.ownKeys(object).filter(
+    (name) => isAdded(name) && !isOfNode(name) && !isOfObserver(object, name),
+  )
+}
+
+/** Whether a property is there because something observes the process, and says nothing about a client. */
+function isOfObserver(object: object, name: PropertyKey): boolean {
+  if (typeof name === 'symbol') return observerSymbol.test(name.description ?? '')
+  return name === 'domain' ? isDomainOfProcess(object) : observerNames.has(name)
+}
+
+/**
+ * Whether `node:domain` has set the property, which a program may have loaded with `node:repl`: Node reads it for each event.
+ * Middleware may use the same name, for example for that of a customer.
+ */
+function isDomainOfProcess(object: object): boolean {
+  const domain: unknown = Reflect.get(object, 'domain')
+  return domain === null || domain === Reflect.get(process, 'domain')
+}
+
+/** Whether middleware has replaced a method such as `on`, in order to bind listeners to a context. */
+function isListenerMethod(request: IncomingMessage, name: PropertyKey): boolean {
+  return name in EventEmitter.prototype && typeof Reflect.get(request, name) === 'function'
 }
 
 /** Symbols under which a session has kept its state. */
