@@ -274,7 +274,21 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   'the ttl of a lock that is not in an object': [
     () => any.lock('a', 10),
     'lock: the options must be an object',
-    "such as lock(name, { ttl: '30s' }), not a number",
+    "such as lock(name, { ttl: '30s' }).run(work, { wait: '5s' }), not a number",
+  ],
+  'a wait among the options of a lock': [
+    () => any.lock('a', { wait: '5s' }),
+    'lock: unknown option wait.',
+    "Write lock(name, { ttl: '30s' }).run(work, { wait: '5s' }).",
+  ],
+  'the options of a wait in front of the work': [
+    () =>
+      cache.lock('a').run(
+        js({ wait: '5s' }),
+        js(() => 1),
+      ),
+    'A function is missing',
+    "lock.run(async (held) => …, { wait: '5s' })",
   ],
   'work in place of the options of a wait': [
     () =>

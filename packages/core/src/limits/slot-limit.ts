@@ -42,7 +42,7 @@ export class SlotLimit implements ConcurrencyLimit {
     work: (held: { readonly signal: AbortSignal }) => Awaitable<T>,
     options: RunOptions = {},
   ): Promise<T> {
-    checkFunction(work, 'limit.run(async ({ signal }) => …)')
+    checkFunction(work, "limit.run(async ({ signal }) => …, { wait: '5s' })")
     checkOptionNames('limit.run', options, runOptionNames, "limit.run(work, { wait: '5s' })")
     const { key, tenure } = await this.#take(options)
     const { name, queueKey } = this.#options

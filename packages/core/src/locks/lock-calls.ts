@@ -12,6 +12,7 @@ import { NamedLock } from './named-lock.ts'
 
 const defaultTtl = '30s'
 const optionNames = { ttl: true, owner: true } as const
+const example = "lock(name, { ttl: '30s' }).run(work, { wait: '5s' })"
 
 export interface LockCallsOptions {
   readonly root: CacheRoot
@@ -46,7 +47,7 @@ export class LockCalls {
   }
 
   lock(name: string, options: LockOptions = {}): Lock {
-    checkOptionNames('lock', options, optionNames, "lock(name, { ttl: '30s' })")
+    checkOptionNames('lock', options, optionNames, example)
     const { ttl = defaultTtl, owner = randomId(12) } = options
     if (typeof owner !== 'string' || owner === '') {
       throw new TypeError('The owner of a lock must be a non-empty string.')

@@ -51,7 +51,7 @@ export class NamedLock implements Lock {
   }
 
   async run<T>(work: (held: HeldLock) => Awaitable<T>, options: RunOptions = {}): Promise<T> {
-    checkFunction(work, 'lock.run(async (held) => …)')
+    checkFunction(work, "lock.run(async (held) => …, { wait: '5s' })")
     checkOptionNames('lock.run', options, runOptionNames, waitExample)
     const { wait = 0, signal } = options
     await this.block(wait, { signal })

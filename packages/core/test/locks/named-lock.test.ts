@@ -248,7 +248,7 @@ test('a lock has a ttl of 30 seconds, and needs a function to run', async () => 
   expect(ttls).toEqual([30_000])
   expect(() => cache.lock('x', { owner: 7 as never })).toThrow('must be a non-empty string')
   const run = cache.lock('other').run(undefined as never)
-  await expect(run).rejects.toThrow('lock.run(async (held) => …)')
+  await expect(run).rejects.toThrow("lock.run(async (held) => …, { wait: '5s' })")
   expect(ttls).toHaveLength(1)
 })
 
