@@ -54,8 +54,12 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     expect: { poll: { timeout: 20_000 } },
-    // The compilers that tests start collect garbage rarely: see compile() in scripts/lib/prepare.mjs.
-    env: { GOGC: '400' },
+    env: {
+      // The compilers that tests start collect garbage rarely: see compile() in scripts/lib/prepare.mjs.
+      GOGC: '400',
+      // The SDK of AWS announces when it ends its support of a Node version.
+      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    },
     // Tests have ttls that are shorter than those of applications.
     execArgv: ['--disable-warning=STOWAGE_SHORT_TTL'],
     // Most tests wait: a worker needs a quarter of a core, and the servers that it starts a little more.

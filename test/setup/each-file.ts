@@ -16,6 +16,7 @@ declare module 'vitest' {
 /** The timers of the process, from before its first file. */
 const timers = processTimers()
 const before = cpuSeconds()
+const variables = { ...process.env }
 const { testPath = '' } = expect.getState()
 const { STOWAGE_LOGS: logs } = process.env
 if (logs !== undefined) process.env.STOWAGE_SERVER_LOGS = join(logs, logFolderOf(testPath))
@@ -27,6 +28,8 @@ subscribe('http.server.request.start', keepConnections)
 afterAll(({}, suite) => {
   suite.meta.cpuSeconds = cpuSeconds() - before
   unsubscribe('http.server.request.start', keepConnections)
+  // The addresses of servers that have stopped, for example.
+  restoreVariables()
   // The files that run later in this process would publish to them.
   const subscribed = Object.values({ ...channels, ...tracing }).filter(hasSubscribers)
   const names = subscribed.map((each) => ('name' in each ? each.name : each.start.name))
@@ -43,6 +46,11 @@ afterAll(({}, suite) => {
 function keepConnections(message: unknown): void {
   const { server } = message as { readonly server: Server }
   server.keepAliveTimeout = 60_000
+}
+
+function restoreVariables(): void {
+  for (const name of Object.keys(process.env)) if (!(name in variables)) delete process.env[name]
+  Object.assign(process.env, variables)
 }
 
 function processTimers(): Record<string, unknown> {

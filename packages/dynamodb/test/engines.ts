@@ -12,9 +12,6 @@ export type Engine = Pick<DynamoDBDatabase, 'url' | 'stop'>
 export const credentials = { accessKeyId: 'local', secretAccessKey: 'local' }
 export const region = 'eu-central-1'
 
-// Silences a warning of the SDK about its future support of this Node version.
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
-
 /** DynamoDB Local is by Amazon and needs Java; dynalite runs in this process. */
 export const engines: Record<'DynamoDB Local' | 'dynalite', () => Promise<Engine>> = {
   'DynamoDB Local': sharedDynamoDB,

@@ -46,7 +46,7 @@ const starts: Record<DriverName, () => Promise<Backend>> = {
   },
   dynamodb: async () => {
     const { url, env, stop } = await sharedDynamoDB()
-    Object.assign(process.env, env, { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' })
+    Object.assign(process.env, env)
     const address = { endpoint: url, table: 'telemetry' }
     const createStore = () =>
       dynamodb({ ...address, ensureTable: 'create', timeout, requestTimeout: timeout })
