@@ -180,6 +180,17 @@ const applications: Record<string, Application> = {
       app.get('/p', ...route(page))
     },
   },
+  'a page of a framework that copies all headers': {
+    options: { varyBy: ['accept-language'], ignoreReads: ['headers'] },
+    headers: { ...browser, ...proxied },
+    build: (app, route) => {
+      const page: RequestHandler = ({ headers, url }, response) => {
+        const copy = new Headers({ ...headers } as Record<string, string>)
+        response.end(`${url} in ${copy.get('accept-language')}`)
+      }
+      app.get('/p', ...route(page))
+    },
+  },
   'an API behind a proxy that adds headers': {
     headers: { ...proxied },
     build: (app, route) => app.get('/p', ...route(products)),
