@@ -479,24 +479,17 @@ test('worker threads share the file with the main thread', async () => {
   const path = newPath()
   const store = lmdb({ path })
   const code = `
-    const { workerData } = require('node:worker_threads')
-    import('@stowage/lmdb').then(async ({ lmdb }) => {
-      const store = lmdb({ path: workerData })
+    import('${new URL('../dist/index.js', import.meta.url)}').then(async ({ lmdb }) => {
+      const store = lmdb({ path: require('node:worker_threads').workerData })
       for (let i = 0; i < 500; i++) await store.increment('n', 1)
       await store.close()
     })`
-  const file = join(fileURLToPath(new URL('.', import.meta.url)), `worker-${process.pid}.cjs`)
-  writeFileSync(file, code)
-  try {
-    // Listened to from the start: one may end before this thread does. Rejects with an error of the worker.
-    const ended = Promise.all(
-      [1, 2, 3].map(() => once(new Worker(file, { workerData: path }), 'exit')),
-    )
-    for (let index = 0; index < 500; index++) await store.increment('n', 1)
-    expect(await ended).toEqual([[0], [0], [0]])
-  } finally {
-    rmSync(file)
-  }
+  // Listened to from the start: one may end before this thread does. Rejects with an error of the worker.
+  const ended = Promise.all(
+    [1, 2, 3].map(() => once(new Worker(code, { eval: true, workerData: path }), 'exit')),
+  )
+  for (let index = 0; index < 500; index++) await store.increment('n', 1)
+  expect(await ended).toEqual([[0], [0], [0]])
   expect(String(await store.get('n'))).toBe('2000')
   await store.close()
 })
