@@ -136,17 +136,19 @@ export class Counters {
 }
 
 /**
- * Reads a counter with its expiry as a Unix time. The time of the server is requested together with the seconds that
+ * Reads a counter with its expiry as a Unix time. The time of the server is requested between two reads of the seconds that
  * remain, so that a counter does not live longer with each replacement.
  */
 async function readWithExptime(
   connection: Connection,
   key: string,
 ): Promise<(Counter & { readonly exptime: number }) | undefined | typeof conflict> {
-  const [counter, time] = await Promise.all([
-    readUnchanged(() => connection.getWithTtl(operation, key, readCounter)),
-    connection.time(operation),
-  ])
+  const read = () => connection.getWithTtl(operation, key, readCounter)
+  let timeRead!: Promise<number>
+  const unchanged = readUnchanged(read, () => {
+    timeRead = connection.time(operation)
+  })
+  const [counter, time] = await Promise.all([unchanged, timeRead])
   if (counter === undefined || counter === conflict) return counter
   const { ttl = -1 } = counter
   return { ...counter, exptime: ttl < 0 ? 0 : time + ttl }

@@ -13,17 +13,24 @@ export function isServerCounter(payload: Payload): boolean {
 interface Item {
   readonly cas: bigint
   readonly value: unknown
+  /** Seconds that remain, if they were requested. */
+  readonly ttl?: number | undefined
 }
 
 /**
  * Reads a counter twice, in one round trip. While a thread of memcached adds to an item that another one is sending, it gives
  * the old item the cas id of the new one (`do_add_delta` in memcached.c): the old value then is read with an id that replaces
  * the sum. The second read finds the new item. Resolves to `conflict` if the two differ.
+ *
+ * @param between sends what must belong to the same second of the server as the seconds that remain
  */
 export async function readUnchanged<T extends Item>(
   read: () => Promise<T | undefined>,
+  between: () => void = () => {},
 ): Promise<T | undefined | typeof conflict> {
-  const [item, again] = await Promise.all([read(), read()])
+  const first = read()
+  between()
+  const [item, again] = await Promise.all([first, read()])
   const isSame = item?.cas === again?.cas && isSameItem(item?.value, again?.value)
-  return isSame ? item : conflict
+  return isSame && item?.ttl === again?.ttl ? item : conflict
 }

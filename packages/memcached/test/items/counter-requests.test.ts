@@ -24,8 +24,8 @@ const rejected = { code: 'ERR_CACHE_REJECTED', key: 'k' }
 const notNumeric: Answer = { status: status.notNumeric }
 
 /**
- * Counters whose requests get these replies, one after another. A counter is read twice at once: the second read gets the
- * same reply, or one of `again`, and is not among the requests.
+ * Counters whose requests get these replies, one after another. A counter is read twice at once, perhaps with the time
+ * between: the second read gets the same reply, or one of `again`, and is not among the requests.
  */
 function setUp(
   replies: (Answer | Promise<Answer>)[],
@@ -40,7 +40,8 @@ function setUp(
       ? (again.shift() ?? (first?.reply as Answer))
       : (replies.shift() ?? new Error('no reply is left'))
     if (!isSecond) requests.push(request)
-    first = isSecond || !command.startsWith('get') ? undefined : { command, reply }
+    if (command !== 'time')
+      first = isSecond || !command.startsWith('get') ? undefined : { command, reply }
     return reply
   }
   const { dispatcher } = scriptedNodes(next, options)
@@ -214,6 +215,13 @@ describe('a number that is added to a counter that was read', () => {
     })
     expect(await increment(-1)).toBe(conflict)
     expect(requests.map(([command]) => command)).toEqual(['get', 'getWithTtl', 'time'])
+  })
+
+  test('is a conflict if the clock of the server has ticked between the two reads', async () => {
+    const found = item('10', { ttl: 100 })
+    const again = [found, item('10', { ttl: 99 })]
+    const { increment } = setUp([found, found, 1_001, ok], { again })
+    expect(await increment(-1)).toBe(conflict)
   })
 
   test('creates a counter that is missing', async () => {
