@@ -15,7 +15,8 @@ test.each(['nothing', 'repl', 'performance observer', 'tracing', 'domain', 'Open
     // `node:trace_events` writes its file into the current folder.
     const cwd = mkdtempSync(join(tmpdir(), 'stowage-observed-'))
     onTestFinished(() => rmSync(cwd, { recursive: true }))
-    const { stdout } = await promisify(execFile)(process.execPath, [program, observer], { cwd })
+    const options = { cwd, timeout: 120_000 }
+    const { stdout } = await promisify(execFile)(process.execPath, [program, observer], options)
     const names = ['middleware', 'cached'].flatMap((form) =>
       ['text', 'stream', 'listeners'].map((handler) => `${form} ${handler}`),
     )
